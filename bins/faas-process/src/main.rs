@@ -1,0 +1,3 @@
+//! An OpenFaaS-compatible provider that runs local programs as functions.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A function watchdog as one static binary, compatible with the OpenFaaS watchdogs.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The OpenFaaS provider API as one HTTP server over your back-end.

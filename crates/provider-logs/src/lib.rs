@@ -1,0 +1,1 @@
+//! The OpenFaaS log API: query parsing, an ndjson handler and a journald source.

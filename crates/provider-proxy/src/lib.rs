@@ -1,0 +1,1 @@
+//! Function invocation for OpenFaaS providers: a streaming reverse proxy as a tower service.

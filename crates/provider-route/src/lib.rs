@@ -1,0 +1,1 @@
+//! Function table, replica choice and limits for OpenFaaS providers.

@@ -1,0 +1,93 @@
+//! Where log lines come from.
+
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures_core::Stream;
+
+use crate::{CallContext, FunctionRef, ProviderError};
+
+/// What a client asked of the logs (`faas-provider`: `logs.Request`).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LogRequest {
+    /// What is known of the call besides its arguments.
+    pub context: CallContext,
+    /// Whose logs.
+    pub function: FunctionRef,
+    /// Only this instance's lines.
+    pub instance: Option<String>,
+    /// Only lines at or after this time.
+    pub since: Option<SystemTime>,
+    /// At most this many of the newest lines, over all instances together; `None` is all.
+    pub tail: Option<usize>,
+    /// Whether lines that are written later are wanted, until the client leaves.
+    pub follow: bool,
+}
+
+impl LogRequest {
+    /// All lines there are of a function.
+    #[must_use]
+    pub fn new(context: CallContext, function: FunctionRef) -> Self {
+        Self {
+            context,
+            function,
+            instance: None,
+            since: None,
+            tail: None,
+            follow: false,
+        }
+    }
+}
+
+/// One line that a function wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Line {
+    /// Which instance wrote it.
+    pub instance: String,
+    /// When.
+    pub timestamp: SystemTime,
+    /// What, without its newline.
+    pub text: String,
+}
+
+impl Line {
+    /// A line of that text.
+    pub fn new(
+        instance: impl Into<String>,
+        timestamp: SystemTime,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            instance: instance.into(),
+            timestamp,
+            text: text.into(),
+        }
+    }
+}
+
+/// What a log stream yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// A line.
+    Line(Line),
+    /// This many lines are missing here, because the reader was too slow or they were never kept.
+    Dropped(u64),
+}
+
+/// Lines in the order of their time. Dropping it stops the query.
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<LogEvent, ProviderError>> + Send>>;
+
+/// A source of log lines.
+#[doc(alias = "Requester")]
+#[async_trait]
+pub trait LogSource: Send + Sync + 'static {
+    /// Starts a query. A function that does not exist is [`crate::ErrorKind::NotFound`]; one
+    /// without a running instance has whatever history there is.
+    async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError>;
+}
+
+const _: fn(&dyn LogSource) = |_| {};

@@ -1,0 +1,289 @@
+//! What runs the instances of functions on one host. The engine decides, the runtime obeys.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures_core::Stream;
+
+use crate::{Endpoint, FunctionRef, FunctionSpec, ProviderError, SecretName};
+
+/// Names one instance: unique over all functions and never used again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(Arc<str>);
+
+impl InstanceId {
+    /// An id; file names and addresses are made of it, so keep to letters, digits and `-`.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a runtime can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Holds an instance to its memory and CPU limits.
+    pub limits: bool,
+    /// Can pause and resume an instance.
+    pub pause: bool,
+    /// Instances outlive the provider and can be adopted.
+    pub survives_restart: bool,
+}
+
+/// What [`Runtime::prepare`] found out.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// What the deployer should know, a line each.
+    pub warnings: Vec<String>,
+    /// Annotations that the status shows beside the deployed ones.
+    pub annotations: Vec<(String, String)>,
+    /// Whether at most one instance can run at a time (a fixed port, for example), and why.
+    pub single_instance: Option<String>,
+}
+
+/// What an instance is to be.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct InstanceSpec {
+    /// Which instance.
+    pub id: InstanceId,
+    /// What runs in it.
+    pub function: Arc<FunctionSpec>,
+    /// The function's secrets; never shown by `Debug`.
+    pub secrets: Vec<(SecretName, Vec<u8>)>,
+}
+
+impl InstanceSpec {
+    /// An instance of a function.
+    #[must_use]
+    pub fn new(
+        id: InstanceId,
+        function: Arc<FunctionSpec>,
+        secrets: Vec<(SecretName, Vec<u8>)>,
+    ) -> Self {
+        Self {
+            id,
+            function,
+            secrets,
+        }
+    }
+}
+
+impl fmt::Debug for InstanceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            function,
+            secrets,
+        } = self;
+        let names: Vec<&SecretName> = secrets.iter().map(|(name, _)| name).collect();
+        f.debug_struct("InstanceSpec")
+            .field("id", id)
+            .field("function", function)
+            .field("secrets", &names)
+            .finish()
+    }
+}
+
+/// How an instance fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InstanceState {
+    /// It was started and may not listen yet.
+    Started,
+    /// It is paused.
+    Paused,
+    /// It has ended.
+    Exited,
+}
+
+/// An instance that the runtime knows.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RuntimeInstance {
+    /// Which instance.
+    pub id: InstanceId,
+    /// Whose.
+    pub function: FunctionRef,
+    /// Where it listens, or will.
+    pub endpoint: Endpoint,
+    /// How it fares.
+    pub state: InstanceState,
+    /// When it was started.
+    pub started_at: SystemTime,
+}
+
+impl RuntimeInstance {
+    /// An instance that was just started.
+    #[must_use]
+    pub fn new(id: InstanceId, function: FunctionRef, endpoint: Endpoint) -> Self {
+        Self {
+            id,
+            function,
+            endpoint,
+            state: InstanceState::Started,
+            started_at: SystemTime::now(),
+        }
+    }
+}
+
+/// Why an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitReason {
+    /// It was told to stop.
+    Stopped,
+    /// It exited by itself with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// It never got as far as running; why, for the status: one line, no secrets.
+    StartFailed(String),
+}
+
+/// What a runtime tells by itself.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RuntimeEvent {
+    /// An instance answers: calls may go to it.
+    Ready(InstanceId),
+    /// An instance has ended.
+    Exited {
+        /// Which instance.
+        id: InstanceId,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// The runtime cannot be reached; events may be missed from here on.
+    Lost,
+    /// The runtime is back: list again.
+    Back,
+}
+
+/// What an instance uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct InstanceStats {
+    /// Resident bytes of the whole instance.
+    pub memory_bytes: u64,
+    /// CPU time used since its start.
+    pub cpu: Duration,
+}
+
+impl InstanceStats {
+    /// What an instance uses.
+    #[must_use]
+    pub fn new(memory_bytes: u64, cpu: Duration) -> Self {
+        Self { memory_bytes, cpu }
+    }
+}
+
+/// Which of its outputs an instance wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A line that an instance wrote, any bytes, without its newline.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LogChunk {
+    /// When it was read.
+    pub timestamp: SystemTime,
+    /// Where it was written to.
+    pub output: LogOutput,
+    /// The line.
+    pub line: Vec<u8>,
+}
+
+impl LogChunk {
+    /// A line read now.
+    #[must_use]
+    pub fn new(output: LogOutput, line: Vec<u8>) -> Self {
+        Self {
+            timestamp: SystemTime::now(),
+            output,
+            line,
+        }
+    }
+}
+
+/// A stream of what a runtime tells.
+pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// Runs instances. Every call may come twice, and then answers the same.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Checks that a function can run here and fetches what it needs, without starting it.
+    /// What is wrong with the deployment is [`crate::ErrorKind::InvalidArgument`].
+    async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError>;
+
+    /// Starts an instance. The same id twice is one instance.
+    async fn start(&self, spec: InstanceSpec) -> Result<RuntimeInstance, ProviderError>;
+
+    /// Stops giving an instance CPU.
+    async fn pause(&self, _id: &InstanceId) -> Result<(), ProviderError> {
+        Err(ProviderError::unsupported(
+            "this runtime cannot pause an instance",
+        ))
+    }
+
+    /// Lets a paused instance go on.
+    async fn resume(&self, _id: &InstanceId) -> Result<(), ProviderError> {
+        Err(ProviderError::unsupported(
+            "this runtime cannot resume an instance",
+        ))
+    }
+
+    /// Asks an instance to end and waits; after `grace` it is killed with all it started.
+    async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError>;
+
+    /// Forgets an ended instance and frees what it held. An unknown id is fine.
+    async fn remove(&self, id: &InstanceId) -> Result<(), ProviderError>;
+
+    /// All instances it knows.
+    async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError>;
+
+    /// What an instance uses.
+    async fn stats(&self, id: &InstanceId) -> Result<InstanceStats, ProviderError>;
+
+    /// Gives running instances of a function the present values of its secrets.
+    async fn refresh_secrets(
+        &self,
+        function: &FunctionRef,
+        secrets: &[(SecretName, Vec<u8>)],
+    ) -> Result<(), ProviderError>;
+
+    /// What happens from now on. After [`RuntimeEvent::Lost`] list again.
+    fn events(&self) -> BoxStream<RuntimeEvent>;
+
+    /// What an instance writes, from its start; to be taken once per instance. Ends with it.
+    async fn logs(&self, id: &InstanceId) -> Result<BoxStream<LogChunk>, ProviderError>;
+}
+
+const _: fn(&dyn Runtime) = |_| {};

@@ -1,0 +1,1 @@
+//! A function runtime on child processes: no daemon, no root.
