@@ -1,3 +1,53 @@
-//! The project's own tasks: test, ci, tidy, bench.
+//! The project's own tasks: `cargo xtask test`, `ci` and `tidy`.
+//!
+//! `test` sets up what the tests need and runs them; `ci` runs every gate that a change must pass;
+//! `tidy` holds the rules about the tree that no compiler knows.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool talks on its standard streams"
+)]
 
-fn main() {}
+mod ci;
+mod journald;
+mod metadata;
+mod packages;
+mod runner;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+use crate::runner::Runner;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Installs what the tests need where it may, then runs every test that needs no Go
+    Test {
+        /// Passed on to the test programs, for example the name of a test
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Runs every gate in order and prints what each took; fails when one fails
+    Ci {
+        /// Runs only the named stages
+        #[arg(value_name = "STAGE")]
+        stages: Vec<String>,
+    },
+    /// Checks dependency edges, manifests, licences, files and documents
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Test { arguments } => test::run(&Runner::unlimited(), &arguments),
+        Task::Ci { stages } => ci::run(&stages),
+        Task::Tidy => tidy::run(),
+    }
+}

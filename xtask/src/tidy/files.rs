@@ -1,0 +1,152 @@
+//! What source files and texts look like.
+
+use super::tree::File;
+
+/// A file of ours is one concept; well before this many lines it is two.
+const MOST_LINES: usize = 1_000;
+
+/// Notes to oneself. Built of halves, so that this file is free of them.
+const NOTES: [&str; 3] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+];
+
+/// How paths begin that exist on somebody's machine only. `/home/app` is where of-watchdog looks
+/// for static files.
+const MACHINES: [&str; 3] = [
+    concat!("/ro", "ot/"),
+    concat!("/Use", "rs/"),
+    concat!("/ho", "me/"),
+];
+const EVERYWHERE: &str = concat!("/ho", "me/app");
+
+pub(super) fn check(files: &[File]) -> Vec<String> {
+    let here = crate::runner::root().display().to_string();
+    files.iter().flat_map(|file| broken(file, &here)).collect()
+}
+
+/// The rules of one file in a checkout at `here`.
+fn broken(file: &File, here: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut say =
+        |line: usize, what: String| problems.push(format!("{}:{line}: {what}", file.path));
+
+    if file.has_extension("rs") {
+        if !file.text.starts_with("//!") {
+            say(1, "open with `//!`: what the file is for".to_owned());
+        }
+        let lines = file.text.lines().count();
+        if lines > MOST_LINES {
+            say(
+                lines,
+                format!("{lines} lines; split it before {MOST_LINES}"),
+            );
+        }
+        if file.name() == "mod.rs" {
+            say(
+                1,
+                "name the file after the module, beside its folder".to_owned(),
+            );
+        }
+    }
+    for (number, line) in file.text.lines().enumerate() {
+        let number = number + 1;
+        for note in NOTES.iter().filter(|note| has_word(line, note)) {
+            say(
+                number,
+                format!("{note}: do it, or write it where plans are"),
+            );
+        }
+        for path in MACHINES {
+            let elsewhere = line.replace(EVERYWHERE, "");
+            if starts_a_path(&elsewhere, path) {
+                say(number, format!("a path below {path} is of one machine"));
+            }
+        }
+        if starts_a_path(line, here) {
+            say(number, format!("{here} is of this machine"));
+        }
+    }
+    problems
+}
+
+/// Whether the word stands there by itself.
+fn has_word(line: &str, word: &str) -> bool {
+    let joins =
+        |neighbour: Option<char>| neighbour.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        let (before, rest) = line.split_at(at);
+        !joins(before.chars().next_back()) && !joins(rest.chars().nth(word.len()))
+    })
+}
+
+/// Whether the text has such an absolute path: nothing before it may be the beginning of one.
+fn starts_a_path(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        line.split_at(at)
+            .0
+            .chars()
+            .next_back()
+            .is_none_or(|c| !(c.is_alphanumeric() || "/._-~}".contains(c)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken_in(path: &str, text: &str) -> Vec<String> {
+        broken(
+            &File {
+                path: path.to_owned(),
+                text: text.to_owned(),
+            },
+            "/srv/checkout",
+        )
+    }
+
+    #[test]
+    fn a_source_file_says_what_it_is_for() {
+        assert!(broken_in("a/b.rs", "//! It.\n").is_empty());
+        assert_eq!(
+            broken_in("a/b.rs", "use x;\n"),
+            ["a/b.rs:1: open with `//!`: what the file is for"]
+        );
+        assert!(broken_in("a/b.md", "no rust\n").is_empty());
+    }
+
+    #[test]
+    fn a_thousand_lines_is_the_end() {
+        let most = format!("//! It.\n{}", "\n".repeat(MOST_LINES - 1));
+        assert!(broken_in("a.rs", &most).is_empty());
+        let more = broken_in("a.rs", &format!("{most}\n"));
+        assert_eq!(more, ["a.rs:1001: 1001 lines; split it before 1000"]);
+    }
+
+    #[test]
+    fn a_module_is_not_called_mod() {
+        assert_eq!(broken_in("a/mod.rs", "//! It.\n").len(), 1);
+    }
+
+    #[test]
+    fn notes_to_oneself_are_found_as_words_only() {
+        let note = NOTES[0];
+        assert_eq!(broken_in("a.md", &format!("# A\n{note}: more\n")).len(), 1);
+        assert!(broken_in("a.md", &format!("MY_{note} {note}S\n")).is_empty());
+    }
+
+    #[test]
+    fn paths_of_a_machine_are_found() {
+        for path in MACHINES {
+            assert_eq!(
+                broken_in("a.md", &format!("see `{path}x`\n")).len(),
+                1,
+                "{path}"
+            );
+            assert!(broken_in("a.md", &format!("see `/opt{path}x`\n")).is_empty());
+        }
+        assert_eq!(broken_in("a.md", "in /srv/checkout/a\n").len(), 1);
+        assert!(broken_in("a.md", &format!("{EVERYWHERE}/public\n")).is_empty());
+    }
+}
