@@ -1,0 +1,88 @@
+//! The function table: which functions there are, and where their calls go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use papaya::HashMap;
+use provider_types::{Call, FunctionRef, ResolveError, Resolver};
+
+use crate::config::TableConfig;
+use crate::replica::ReplicaLease;
+use crate::slot::{Slot, SlotInner};
+
+/// All functions and their replicas. Cheap to clone; all clones are the same table.
+#[derive(Clone)]
+pub struct Table(Arc<TableInner>);
+
+struct TableInner {
+    slots: HashMap<FunctionRef, Slot>,
+    config: Arc<TableConfig>,
+}
+
+impl Table {
+    /// A table without functions.
+    #[must_use]
+    pub fn new(config: TableConfig) -> Self {
+        Self(Arc::new(TableInner {
+            slots: HashMap::new(),
+            config: Arc::new(config),
+        }))
+    }
+
+    /// Adds a function without replicas, whose calls wait: see [`Absence::Starting`]. Where the
+    /// function is there already, its slot is given back as it is.
+    ///
+    /// [`Absence::Starting`]: crate::Absence::Starting
+    pub fn insert(&self, function: FunctionRef) -> Slot {
+        self.0
+            .slots
+            .pin()
+            .get_or_insert_with(function.clone(), || {
+                Slot(Arc::new(SlotInner::new(
+                    function,
+                    Arc::clone(&self.0.config),
+                )))
+            })
+            .clone()
+    }
+
+    /// The slot of a function.
+    #[must_use]
+    pub fn get(&self, function: &FunctionRef) -> Option<Slot> {
+        self.0.slots.pin().get(function).cloned()
+    }
+
+    /// Takes a function out: calls that wait are told that there is no such function, calls in
+    /// flight go on. The replicas that it had drain.
+    pub fn remove(&self, function: &FunctionRef) -> Option<Slot> {
+        let slot = self.0.slots.pin().remove(function).cloned()?;
+        slot.close();
+        Some(slot)
+    }
+}
+
+impl Resolver for Table {
+    type Lease = ReplicaLease;
+
+    /// Finds a replica; must run on a tokio runtime with time enabled, for it may wait.
+    async fn resolve(&self, call: Call<'_>) -> Result<ReplicaLease, ResolveError> {
+        let slot = {
+            let slots = self.0.slots.pin();
+            let slot = slots.get(call.function).ok_or(ResolveError::NotFound)?;
+            if let Some(lease) = slot.0.try_lease(call.avoid) {
+                return Ok(lease);
+            }
+            Arc::clone(&slot.0)
+        };
+        slot.wait(call).await
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("functions", &self.0.slots.len())
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
