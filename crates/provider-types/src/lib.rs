@@ -28,6 +28,8 @@ mod names;
 mod quantity;
 mod resolve;
 mod runtime;
+mod spec;
+mod timestamp;
 pub mod wire;
 
 pub use backend::{
@@ -50,3 +52,4 @@ pub use runtime::{
     BoxStream, Capabilities, ExitReason, InstanceId, InstanceSpec, InstanceState, InstanceStats,
     LogChunk, LogOutput, Prepared, Runtime, RuntimeEvent, RuntimeInstance,
 };
+pub use timestamp::{Timestamp, TimestampError};

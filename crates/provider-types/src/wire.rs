@@ -1,167 +1,93 @@
 //! The JSON bodies of the provider API, named as `faas-provider` names them.
+//!
+//! Reading is as lenient as Go's `encoding/json`: keys match in any case, unknown ones are skipped,
+//! `null` is taken for every field, broken UTF-8 becomes U+FFFD. One thing is simpler than in Go: a
+//! key that comes twice is replaced as a whole, where Go merges objects.
+//!
+//! Writing gives the bytes that Go's own types give: the order of keys, what is left out when it is
+//! empty, escapes, numbers and times.
+//!
+//! [`from_slice`] and [`to_vec`] are the way in and out. The structs are also serde's `Serialize`
+//! and `Deserialize`, for documents of your own; there the other library's rules for strings and
+//! numbers hold, and the format must describe itself, as JSON and YAML do.
+//!
+//! ```
+//! use provider_types::wire::{self, FunctionDeployment};
+//!
+//! let body = br#"{"Service":"figlet","image":"ghcr.io/a/figlet","labels":null,"network":"x"}"#;
+//! let deployment: FunctionDeployment = wire::from_slice(body)?;
+//! assert_eq!(deployment.service, "figlet");
+//! assert_eq!(
+//!     wire::to_string(&deployment),
+//!     r#"{"service":"figlet","image":"ghcr.io/a/figlet"}"#
+//! );
+//! # Ok::<(), wire::WireError>(())
+//! ```
 
-use std::collections::BTreeMap;
-use std::time::SystemTime;
+mod codec;
+mod error;
+mod events;
+mod format;
+mod functions;
+mod info;
+mod queue;
+mod stores;
+mod text;
+mod url;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize as _;
 
-/// `{"memory":"128Mi","cpu":"500m"}`: limits or requests as text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-#[serde(default)]
-pub struct FunctionResources {
-    /// Bytes of memory, a quantity.
-    pub memory: String,
-    /// Cores, a quantity.
-    pub cpu: String,
-    /// `nvidia.com/gpu`.
-    pub nvidia_gpu: String,
-    /// `amd.com/gpu`.
-    pub amd_gpu: String,
-    /// `intel.com/gpu`.
-    pub intel_gpu: String,
-}
+pub use error::WireError;
+pub use events::{Actor, Alert, AlertLabels, ApiAccessEvent, FunctionUsageEvent, PrometheusAlert};
+pub use functions::{
+    DeleteFunctionRequest, FunctionDeployment, FunctionResources, FunctionStatus, FunctionUsage,
+    ScaleServiceRequest,
+};
+pub use info::{GatewayInfo, ProviderInfo, VersionInfo};
+pub use queue::{CallbackUrl, QueueRequest, Userinfo};
+pub use stores::{FunctionNamespace, Message, Secret};
 
-/// What a function uses.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-#[serde(default)]
-pub struct FunctionUsage {
-    /// Millicores, summed over replicas.
-    pub cpu: f64,
-    /// Bytes, summed over replicas.
-    pub total_memory_bytes: f64,
-}
+/// A body, or a part of one: the structs of this module, and vectors, options and string maps of
+/// them. Nothing else can be one.
+pub trait Wire: codec::Field {}
 
-/// The body of `POST` and `PUT /system/functions`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-#[serde(default, rename_all = "camelCase")]
-pub struct FunctionDeployment {
-    /// The function's name.
-    pub service: String,
-    /// Its image.
-    pub image: String,
-    /// Its namespace; empty is the default one.
-    pub namespace: String,
-    /// The process that the watchdog runs.
-    pub env_process: String,
-    /// Its environment.
-    pub env_vars: BTreeMap<String, String>,
-    /// Where it may run.
-    pub constraints: Vec<String>,
-    /// Names of its secrets.
-    pub secrets: Vec<String>,
-    /// Its labels.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Its annotations.
-    pub annotations: Option<BTreeMap<String, String>>,
-    /// What it may use.
-    pub limits: Option<FunctionResources>,
-    /// What it needs.
-    pub requests: Option<FunctionResources>,
-    /// Whether its root file system is read-only.
-    pub read_only_root_filesystem: bool,
-}
+impl<T: codec::Field> Wire for T {}
 
-/// An element of `GET /system/functions`, and the body of `GET /system/function/NAME`.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct FunctionStatus {
-    /// The function's name.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The process that the watchdog runs.
-    pub env_process: String,
-    /// Its environment.
-    pub env_vars: BTreeMap<String, String>,
-    /// Where it may run.
-    pub constraints: Vec<String>,
-    /// Names of its secrets.
-    pub secrets: Vec<String>,
-    /// Its labels; always written, as an object.
-    pub labels: BTreeMap<String, String>,
-    /// Its annotations; always written, as an object.
-    pub annotations: BTreeMap<String, String>,
-    /// What it may use.
-    pub limits: Option<FunctionResources>,
-    /// What it needs.
-    pub requests: Option<FunctionResources>,
-    /// Whether its root file system is read-only.
-    pub read_only_root_filesystem: bool,
-    /// How often it was called.
-    pub invocation_count: f64,
-    /// How many replicas are wanted.
-    pub replicas: u64,
-    /// How many replicas answer.
-    pub available_replicas: u64,
-    /// When it was deployed first; `None` is Go's zero time.
-    pub created_at: Option<SystemTime>,
-    /// What it uses; only when asked for.
-    pub usage: Option<FunctionUsage>,
-}
-
-/// `GET /system/info` of a provider.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProviderInfo {
-    /// The provider's name.
-    pub provider: String,
-    /// Its version.
-    pub version: Option<VersionInfo>,
-    /// What it runs functions on.
-    pub orchestration: String,
-}
-
-impl ProviderInfo {
-    /// Who a provider is.
-    pub fn new(
-        provider: impl Into<String>,
-        orchestration: impl Into<String>,
-        version: VersionInfo,
-    ) -> Self {
-        Self {
-            provider: provider.into(),
-            version: Some(version),
-            orchestration: orchestration.into(),
-        }
+/// Reads a whole body.
+///
+/// # Errors
+/// When it is empty, is no JSON, has more behind the value, or holds a value of the wrong kind. The
+/// message names the field and what would be right.
+pub fn from_slice<T: Wire>(body: &[u8]) -> Result<T, WireError> {
+    if body.trim_ascii().is_empty() {
+        return Err(WireError::empty());
     }
+    let text = text::lossy(body);
+    let mut from = serde_json::Deserializer::from_str(&text);
+    let mut value = T::default();
+    codec::read(&mut value, &mut from)?;
+    from.end()?;
+    Ok(value)
 }
 
-/// A version.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VersionInfo {
-    /// The commit's message.
-    pub commit_message: String,
-    /// The commit.
-    pub sha: String,
-    /// The release.
-    pub release: String,
+/// The body of a value, as Go's `json.Marshal` writes it: no spaces, no newline at the end.
+pub fn to_vec<T: Wire>(value: &T) -> Vec<u8> {
+    to_string(value).into_bytes()
 }
 
-impl VersionInfo {
-    /// A version.
-    pub fn new(release: impl Into<String>, sha: impl Into<String>) -> Self {
-        Self {
-            commit_message: String::new(),
-            sha: sha.into(),
-            release: release.into(),
-        }
-    }
+/// The body of a value as text.
+pub fn to_string<T: Wire>(value: &T) -> String {
+    let mut body = Vec::new();
+    let mut to = serde_json::Serializer::with_formatter(&mut body, format::GoFormatter);
+    let written = codec::Written(value).serialize(&mut to);
+    // The keys are strings and the bytes go to memory: neither can be refused.
+    debug_assert!(written.is_ok(), "{written:?}");
+    String::from_utf8(body).unwrap_or_default()
 }
 
-/// The body of the namespace routes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FunctionNamespace {
-    /// Its name.
-    pub name: String,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+/// One line of a stream of values, as Go's `json.Encoder` writes it: the body and a newline.
+pub fn to_line<T: Wire>(value: &T) -> Vec<u8> {
+    let mut line = to_vec(value);
+    line.push(b'\n');
+    line
 }
