@@ -23,7 +23,22 @@ const EVERYWHERE: &str = concat!("/ho", "me/app");
 
 pub(super) fn check(files: &[File]) -> Vec<String> {
     let here = crate::runner::root().display().to_string();
-    files.iter().flat_map(|file| broken(file, &here)).collect()
+    let mut problems: Vec<String> = files.iter().flat_map(|file| broken(file, &here)).collect();
+    problems.extend(examples_without_test(files));
+    problems
+}
+
+/// Examples that no test runs.
+fn examples_without_test(files: &[File]) -> Vec<String> {
+    files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("examples/src/bin/"))
+        .filter(|name| {
+            let test = format!("examples/tests/it/{name}");
+            files.iter().all(|file| file.path != test)
+        })
+        .map(|name| format!("examples/src/bin/{name}: no examples/tests/it/{name} runs it"))
+        .collect()
 }
 
 /// The rules of one file in a checkout at `here`.
@@ -127,6 +142,24 @@ mod tests {
     #[test]
     fn a_module_is_not_called_mod() {
         assert_eq!(broken_in("a/mod.rs", "//! It.\n").len(), 1);
+    }
+
+    #[test]
+    fn an_example_has_a_test_of_the_same_name() {
+        let file = |path: &str| File {
+            path: path.to_owned(),
+            text: String::new(),
+        };
+        let one = file("examples/src/bin/one.rs");
+        assert_eq!(
+            examples_without_test(&[one]),
+            ["examples/src/bin/one.rs: no examples/tests/it/one.rs runs it"]
+        );
+        let both = [
+            file("examples/src/bin/one.rs"),
+            file("examples/tests/it/one.rs"),
+        ];
+        assert!(examples_without_test(&both).is_empty());
     }
 
     #[test]
