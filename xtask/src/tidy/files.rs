@@ -12,20 +12,25 @@ const NOTES: [&str; 3] = [
     concat!("XX", "X"),
 ];
 
-/// How paths begin that exist on somebody's machine only. `/home/app` is where of-watchdog looks
-/// for static files.
-const MACHINES: [&str; 3] = [
-    concat!("/ro", "ot/"),
-    concat!("/Use", "rs/"),
-    concat!("/ho", "me/"),
-];
-const EVERYWHERE: &str = concat!("/ho", "me/app");
-
 pub(super) fn check(files: &[File]) -> Vec<String> {
-    let here = crate::runner::root().display().to_string();
-    let mut problems: Vec<String> = files.iter().flat_map(|file| broken(file, &here)).collect();
+    let machine = paths_of_this_machine();
+    let mut problems: Vec<String> = files
+        .iter()
+        .flat_map(|file| broken(file, &machine))
+        .collect();
     problems.extend(examples_without_test(files));
     problems
+}
+
+/// What must not be written into the tree: where it lies here, and who works on it.
+fn paths_of_this_machine() -> Vec<String> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let mut paths = vec![crate::runner::root().display().to_string()];
+    // Where home is `/` or unset it tells nothing.
+    if home.len() > 1 {
+        paths.push(home);
+    }
+    paths
 }
 
 /// Examples that no test runs.
@@ -41,8 +46,8 @@ fn examples_without_test(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The rules of one file in a checkout at `here`.
-fn broken(file: &File, here: &str) -> Vec<String> {
+/// The rules of one file, on a machine with these paths.
+fn broken(file: &File, machine: &[String]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut say =
         |line: usize, what: String| problems.push(format!("{}:{line}: {what}", file.path));
@@ -73,14 +78,8 @@ fn broken(file: &File, here: &str) -> Vec<String> {
                 format!("{note}: do it, or write it where plans are"),
             );
         }
-        for path in MACHINES {
-            let elsewhere = line.replace(EVERYWHERE, "");
-            if starts_a_path(&elsewhere, path) {
-                say(number, format!("a path below {path} is of one machine"));
-            }
-        }
-        if starts_a_path(line, here) {
-            say(number, format!("{here} is of this machine"));
+        for path in machine.iter().filter(|path| has_path(line, path)) {
+            say(number, format!("{path} is of this machine"));
         }
     }
     problems
@@ -96,14 +95,20 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Whether the text has such an absolute path: nothing before it may be the beginning of one.
-fn starts_a_path(line: &str, path: &str) -> bool {
+/// Whether the text has that absolute path or one below it.
+fn has_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
-        line.split_at(at)
-            .0
+        let (before, rest) = line.split_at(at);
+        let part_of_a_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+        let begins = before
             .chars()
             .next_back()
-            .is_none_or(|c| !(c.is_alphanumeric() || "/._-~}".contains(c)))
+            .is_none_or(|c| !(part_of_a_name(c) || "/~}".contains(c)));
+        let ends = rest
+            .chars()
+            .nth(path.chars().count())
+            .is_none_or(|c| !part_of_a_name(c));
+        begins && ends
     })
 }
 
@@ -117,7 +122,7 @@ mod tests {
                 path: path.to_owned(),
                 text: text.to_owned(),
             },
-            "/srv/checkout",
+            &["/srv/checkout".to_owned(), "/srv/me".to_owned()],
         )
     }
 
@@ -170,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_a_machine_are_found() {
-        for path in MACHINES {
-            assert_eq!(
-                broken_in("a.md", &format!("see `{path}x`\n")).len(),
-                1,
-                "{path}"
-            );
-            assert!(broken_in("a.md", &format!("see `/opt{path}x`\n")).is_empty());
+    fn paths_of_this_machine_are_found() {
+        for text in [
+            "in /srv/checkout/a\n",
+            "`/srv/checkout`\n",
+            "HOME=/srv/me\n",
+        ] {
+            assert_eq!(broken_in("a.md", text).len(), 1, "{text}");
         }
-        assert_eq!(broken_in("a.md", "in /srv/checkout/a\n").len(), 1);
-        assert!(broken_in("a.md", &format!("{EVERYWHERE}/public\n")).is_empty());
+        for text in ["/srv/checkouts\n", "/opt/srv/me\n", "/srv/metoo/x\n"] {
+            assert!(broken_in("a.md", text).is_empty(), "{text}");
+        }
     }
 }
