@@ -138,7 +138,7 @@ async fn headers_come_before_the_first_line_and_each_line_at_once() {
         assert_eq!(reply.text().await, text);
     }
     drop(send);
-    assert!(reply.line().await.unwrap().is_none());
+    assert!(reply.texts().await.is_empty());
 }
 
 #[tokio::test]
