@@ -53,3 +53,7 @@ pub use runtime::{
     LogChunk, LogOutput, Prepared, Runtime, RuntimeEvent, RuntimeInstance,
 };
 pub use timestamp::{Timestamp, TimestampError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -186,7 +186,9 @@ fn read(text: &[u8]) -> Option<(i64, u32)> {
     let (year, rest) = number(text, 4)?;
     let (month, rest) = number(after(rest, b'-')?, 2)?;
     let (day, rest) = number(after(rest, b'-')?, 2)?;
-    let (hour, rest) = number(after(rest, b'T')?, 2)?;
+    // Go takes an hour of one digit and a comma before the fraction, so clients may send them.
+    let rest = after(rest, b'T')?;
+    let (hour, rest) = number(rest, 2).or_else(|| number(rest, 1))?;
     let (minute, rest) = number(after(rest, b':')?, 2)?;
     let (second, rest) = number(after(rest, b':')?, 2)?;
     let (nanos, rest) = fraction(rest)?;
@@ -218,7 +220,7 @@ fn number(text: &[u8], digits: usize) -> Option<(i64, &[u8])> {
 
 /// Digits past the ninth are dropped, as Go drops them.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
-    let Some(digits) = after(text, b'.') else {
+    let Some(digits) = after(text, b'.').or_else(|| after(text, b',')) else {
         return Some((0, text));
     };
     let end = digits.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -262,6 +264,7 @@ mod tests {
         shows("2026-11-22T00:30:00+01:00", "2026-11-21T23:30:00Z");
         shows("2026-12-31T23:30:00-01:00", "2027-01-01T00:30:00Z");
         shows("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.5Z");
+        shows("2026-11-22T5:00:00,25Z", "2026-11-22T05:00:00.25Z");
         shows("2024-02-29T12:00:00Z", "2024-02-29T12:00:00Z");
         shows("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z");
         shows(
@@ -280,7 +283,8 @@ mod tests {
             "2026-11-22t15:00:00z",
             "2026-11-22T15:00:00 02:00",
             "2026-11-22T15:00:00.Z",
-            "2026-11-22T15:00:00,5Z",
+            "2026-11-22T:00:00Z",
+            "2026-11-22T015:00:00Z",
             "2026-11-22T15:00:00+24:00",
             "2026-11-22T15:00:00+0200",
             "2026-13-22T15:00:00Z",

@@ -8,7 +8,8 @@ use std::fmt;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -384,6 +385,12 @@ impl Field for f64 {
     }
 }
 
+/// Go's decoder asks for padding and does not mind bits that are left over before it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// Standard base64 with padding; Go's decoder passes over line breaks in it.
 impl Field for Vec<u8> {
     const EXPECTED: &'static str = "standard base64 with padding";
@@ -398,12 +405,12 @@ impl Field for Vec<u8> {
         };
         let mut digits = text.as_bytes().to_vec();
         digits.retain(|byte| !matches!(byte, b'\r' | b'\n'));
-        *self = STANDARD.decode(digits).map_err(|_| "another string")?;
+        *self = BASE64.decode(digits).map_err(|_| "another string")?;
         Ok(())
     }
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(self))
+        to.serialize_str(&BASE64.encode(self))
     }
 
     fn is_empty(&self) -> bool {

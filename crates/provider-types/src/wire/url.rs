@@ -103,7 +103,11 @@ fn decoded(raw: &str, part: Part) -> Option<(String, String)> {
 
 /// The kept text where it still means the same, else the decoded one, escaped.
 fn encoded(text: &str, kept: &str, part: Part) -> String {
-    if !kept.is_empty() && unescape(kept).is_some_and(|bytes| bytes == text.as_bytes()) {
+    let plain = |byte: u8| is_plain(byte, part) || b"!'()*[]%".contains(&byte);
+    if !kept.is_empty()
+        && kept.bytes().all(plain)
+        && unescape(kept).is_some_and(|bytes| bytes == text.as_bytes())
+    {
         kept.to_owned()
     } else {
         escape(text.as_bytes(), part)
@@ -133,16 +137,19 @@ fn unescape(raw: &str) -> Option<Vec<u8>> {
 fn escape(bytes: &[u8], part: Part) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
-        let plain = byte.is_ascii_alphanumeric()
-            || b"-_.~$&+,/:;=@".contains(&byte)
-            || (part == Part::Fragment && b"!()*?".contains(&byte));
-        if plain {
+        if is_plain(byte, part) {
             text.push(char::from(byte));
         } else {
             text.push_str(&format!("%{byte:02X}"));
         }
     }
     text
+}
+
+fn is_plain(byte: u8, part: Part) -> bool {
+    byte.is_ascii_alphanumeric()
+        || b"-_.~$&+,/:;=@".contains(&byte)
+        || (part == Part::Fragment && b"!()*?".contains(&byte))
 }
 
 #[cfg(test)]

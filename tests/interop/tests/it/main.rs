@@ -1,0 +1,11 @@
+//! The real peers against ours. Needs Go; where it is missing these tests fail and say so.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail a test by panicking"
+)]
+
+mod go;
+#[path = "../../../../crates/provider-types/tests/it/samples.rs"]
+mod samples;
+mod wire;
