@@ -52,10 +52,12 @@ impl Journald {
         writeln!(writer.stdin.take().unwrap(), "{text}").unwrap();
         let id = writer.id();
         assert!(writer.wait().unwrap().success());
+        // What comes through a pipe may be read after what is sent later by the socket.
+        self.flush();
         id
     }
 
-    /// Waits until the journal shows what was written.
+    /// Waits until journald has written all that it was given.
     pub(crate) fn flush(&self) {
         let synced = Command::new("journalctl").arg("--sync").status();
         assert!(synced.unwrap().success(), "journalctl --sync failed");
