@@ -39,6 +39,8 @@ impl fmt::Display for InstanceId {
 pub struct Capabilities {
     /// Holds an instance to its memory and CPU limits.
     pub limits: bool,
+    /// Gives an instance a root file system that it cannot write to, where that is asked for.
+    pub read_only_root_filesystem: bool,
     /// Can pause and resume an instance.
     pub pause: bool,
     /// Instances outlive the provider and can be adopted.

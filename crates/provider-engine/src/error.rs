@@ -1,0 +1,58 @@
+//! Why an engine does not open.
+
+use std::path::PathBuf;
+
+use provider_types::ProviderError;
+
+/// Why an engine does not open. The messages are for whoever started the provider.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {}: {doing} failed", path.display())]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another process uses the state directory.
+    #[error(
+        "the state directory {} is in use by {holder}; stop that one, or give this one a \
+         directory of its own",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Who uses it, as far as is known.
+        holder: String,
+    },
+    /// The state was written by a newer version.
+    #[error(
+        "the state in {} has schema {found}, this version knows schemas up to {known}; start the \
+         newer version, or use another state directory",
+        path.display()
+    )]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// The schema found.
+        found: u64,
+        /// The newest schema that is understood.
+        known: u64,
+    },
+    /// The store cannot be opened or read.
+    #[error("cannot read the state in {}", path.display())]
+    Store {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The runtime cannot be asked what it runs.
+    #[error("the runtime does not answer")]
+    Runtime(#[source] ProviderError),
+}

@@ -1,0 +1,200 @@
+//! One function: its state, the task that drives it, and those who wait for news of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use provider_route::Slot;
+use provider_types::{Endpoint, ExitReason, FunctionRef, InstanceId, Prepared, ProviderError};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::inner::Inner;
+use crate::instance;
+use crate::log_store::FunctionLog;
+use crate::state::{Around, Command, State};
+
+/// A function that is deployed, or that was and still drains.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) function: FunctionRef,
+    pub(crate) slot: Slot,
+    pub(crate) log: Arc<FunctionLog>,
+    state: Mutex<State>,
+    signals: mpsc::UnboundedSender<Signal>,
+    changed: watch::Sender<()>,
+}
+
+/// What a function hears.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    /// Its wanted state was changed.
+    Changed,
+    /// The runtime checked a version.
+    Prepared(u64, Result<Prepared, ProviderError>),
+    /// An instance has its address.
+    Started(InstanceId, Endpoint),
+    /// An instance answers.
+    Ready(InstanceId),
+    /// An instance ended by itself.
+    Exited(InstanceId, ExitReason),
+    /// Nothing is left of an instance; where it failed, why.
+    Gone(InstanceId, Option<String>),
+}
+
+impl Function {
+    /// Puts a function into the function table and drives it from now on.
+    pub(crate) fn spawn(inner: &Arc<Inner>, state: State) -> Arc<Self> {
+        let function = state.target.spec.function.clone();
+        let (signals, received) = mpsc::unbounded_channel();
+        let function = Arc::new(Self {
+            slot: inner.table.insert(function.clone()),
+            log: Arc::new(FunctionLog::new(
+                inner.config.log_lines,
+                inner.config.log_bytes,
+            )),
+            state: Mutex::new(state),
+            signals,
+            changed: watch::Sender::new(()),
+            function,
+        });
+        inner.spawn(drive(Arc::clone(inner), Arc::clone(&function), received));
+        function
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets it hear something.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // Its task is gone only when the whole engine is, or when it has left.
+        drop(self.signals.send(signal));
+    }
+
+    /// Where to send what it is to hear.
+    pub(crate) fn signals(&self) -> mpsc::UnboundedSender<Signal> {
+        self.signals.clone()
+    }
+
+    /// Waits until its state answers a question.
+    pub(crate) async fn until<T>(&self, mut answer: impl FnMut(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(answer) = answer(&self.state()) {
+                return answer;
+            }
+            if changed.changed().await.is_err() {
+                // Cannot happen: the sender is in `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until all its instances are gone, once it is told to leave.
+    pub(crate) async fn left(&self) {
+        self.until(|state| (state.leaving && state.instances.is_empty()).then_some(()))
+            .await;
+    }
+}
+
+/// Drives a function until it has left.
+async fn drive(
+    inner: Arc<Inner>,
+    function: Arc<Function>,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+) {
+    let mut heard = Vec::new();
+    loop {
+        let now = Instant::now();
+        let mut commands = Vec::new();
+        let (next_look, done) = {
+            let mut rng = inner.rng();
+            let mut around = Around {
+                now,
+                slot: &function.slot,
+                config: &inner.config,
+                rng: &mut rng,
+            };
+            let mut state = function.state();
+            for signal in heard.drain(..) {
+                hear(&mut state, signal, &mut around, &mut commands);
+            }
+            state.advance(&mut around, &mut commands);
+            let done = state.leaving && state.instances.is_empty();
+            (state.next_look(now, &inner.config), done)
+        };
+        for command in commands {
+            carry_out(&inner, &function, command).await;
+        }
+        function.changed.send_replace(());
+        if done {
+            break;
+        }
+        let look = async {
+            match next_look {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            signal = signals.recv() => heard.extend(signal),
+            () = look => {}
+        }
+        while let Ok(signal) = signals.try_recv() {
+            heard.push(signal);
+        }
+    }
+    inner.forget(&function);
+}
+
+fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &mut Vec<Command>) {
+    match signal {
+        Signal::Changed => {}
+        Signal::Prepared(generation, answer) => {
+            state.prepared(generation, answer, around, commands);
+        }
+        Signal::Started(id, endpoint) => state.started(&id, endpoint),
+        Signal::Ready(id) => state.ready(&id, around.now),
+        Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
+        Signal::Gone(id, failure) => state.gone(&id, failure, around, commands),
+    }
+}
+
+async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Command) {
+    match command {
+        Command::Prepare(version) => {
+            let (engine, signals) = (Arc::clone(inner), function.signals());
+            inner.spawn(async move {
+                let answer = engine.prepare(&version.spec).await;
+                drop(signals.send(Signal::Prepared(version.generation, answer)));
+            });
+        }
+        Command::Start { id, version, leave } => {
+            inner.expect_events(&id, function.signals());
+            inner.spawn(instance::live(
+                Arc::clone(inner),
+                Arc::clone(function),
+                id,
+                version,
+                leave,
+            ));
+        }
+        Command::EndUpdate {
+            generation,
+            record,
+            replicas,
+        } => {
+            let written = inner
+                .stored(move |store| store.end_update(generation, &record, replicas))
+                .await;
+            if let Err(error) = written {
+                // What runs is right; only a restart would go through the update once more.
+                tracing::error!(
+                    function = %function.function,
+                    error = &error as &dyn std::error::Error,
+                    "the end of an update could not be written down"
+                );
+            }
+        }
+    }
+}

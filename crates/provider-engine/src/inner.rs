@@ -1,0 +1,234 @@
+//! What all parts of an engine share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use provider_route::Table;
+use provider_types::{
+    FunctionRef, FunctionSpec, InstanceId, Prepared, ProviderError, Runtime, SecretName,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::EngineConfig;
+use crate::function::{Function, Signal};
+use crate::name_locks::NameLocks;
+use crate::state_dir::StateDir;
+use crate::store::Store;
+
+/// What all parts of an engine share.
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) table: Table,
+    /// What is deployed, in the order of lists.
+    pub(crate) functions: RwLock<BTreeMap<FunctionRef, Arc<Function>>>,
+    /// What was deployed and still drains.
+    pub(crate) leaving: Mutex<Vec<Arc<Function>>>,
+    /// One operation at a time on a function.
+    pub(crate) locks: NameLocks,
+    /// How often a secret was changed or removed.
+    pub(crate) secret_changes: AtomicU64,
+    /// No operation begins any more.
+    pub(crate) closing: AtomicBool,
+    /// Who hears of which instance.
+    listeners: Mutex<HashMap<InstanceId, mpsc::UnboundedSender<Signal>>>,
+    rng: Mutex<fastrand::Rng>,
+    starts: Semaphore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    handle: Handle,
+    store: Arc<Store>,
+    /// Released after the store was closed: fields are dropped in their order.
+    _state_dir: StateDir,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        config: EngineConfig,
+        runtime: Arc<dyn Runtime>,
+        store: Store,
+        state_dir: StateDir,
+    ) -> Self {
+        Self {
+            table: Table::new(config.route.clone()),
+            functions: RwLock::default(),
+            leaving: Mutex::default(),
+            locks: NameLocks::default(),
+            secret_changes: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            listeners: Mutex::default(),
+            rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
+            starts: Semaphore::new(config.parallel_starts.max(1)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            handle: Handle::current(),
+            store: Arc::new(store),
+            _state_dir: state_dir,
+            config,
+            runtime,
+        }
+    }
+
+    // --- tasks ---
+
+    /// Runs something in the background until it ends or the engine does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let stop = self.stop.clone();
+        let until_stopped = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        };
+        self.tasks.spawn_on(until_stopped, &self.handle)
+    }
+
+    /// Runs an operation to its end, even when the caller leaves.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let task = self.tasks.spawn_on(operation, &self.handle);
+        task.await.unwrap_or_else(|error| {
+            Err(ProviderError::internal("the operation did not end as it should").with_cause(error))
+        })
+    }
+
+    /// Asks the store, where it may block.
+    pub(crate) async fn stored<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Store) -> Result<T, ProviderError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let store = Arc::clone(&self.store);
+        let task = self.handle.spawn_blocking(move || ask(&store));
+        task.await.unwrap_or_else(|error| {
+            Err(ProviderError::internal("the stored state could not be used").with_cause(error))
+        })
+    }
+
+    /// Ends all background tasks and waits for that.
+    pub(crate) async fn stop_tasks(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends all background tasks without waiting.
+    pub(crate) fn abandon_tasks(&self) {
+        self.stop.cancel();
+    }
+
+    // --- functions ---
+
+    pub(crate) fn function(&self, function: &FunctionRef) -> Option<Arc<Function>> {
+        let functions = self.functions.read();
+        functions
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(function)
+            .cloned()
+    }
+
+    /// All functions, in order.
+    pub(crate) fn all_functions(&self) -> Vec<Arc<Function>> {
+        let functions = self.functions.read();
+        functions
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn add(&self, function: Arc<Function>) {
+        let mut functions = self
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        functions.insert(function.function.clone(), function);
+    }
+
+    /// Takes a function out of what is deployed, and lets it leave.
+    pub(crate) fn dismiss(&self, function: &Arc<Function>) {
+        self.leaving().push(Arc::clone(function));
+        self.functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&function.function);
+        self.table.remove(&function.function);
+        function.log.close();
+        function.state().leaving = true;
+        function.signal(Signal::Changed);
+    }
+
+    /// Forgets a function that has left.
+    pub(crate) fn forget(&self, function: &Arc<Function>) {
+        self.leaving().retain(|kept| !Arc::ptr_eq(kept, function));
+    }
+
+    pub(crate) fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Function>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- instances ---
+
+    /// Waits until fewer instances are starting than may be.
+    pub(crate) async fn turn_to_start(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.starts.acquire().await.ok()
+    }
+
+    /// Asks the runtime whether a function can run.
+    pub(crate) async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError> {
+        let _turn = self.turn_to_start().await;
+        self.runtime.prepare(spec).await
+    }
+
+    /// The present values of a function's secrets.
+    pub(crate) async fn secrets_of(
+        &self,
+        spec: &FunctionSpec,
+    ) -> Result<Vec<(SecretName, Vec<u8>)>, ProviderError> {
+        if spec.secrets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (namespace, names) = (spec.function.namespace.clone(), spec.secrets.clone());
+        self.stored(move |store| store.secret_values(&namespace, &names))
+            .await
+    }
+
+    /// Sends an instance's events there from now on.
+    pub(crate) fn expect_events(&self, id: &InstanceId, to: mpsc::UnboundedSender<Signal>) {
+        self.listeners().insert(id.clone(), to);
+    }
+
+    pub(crate) fn expect_no_events(&self, id: &InstanceId) {
+        self.listeners().remove(id);
+    }
+
+    /// Passes something on to the function of an instance.
+    pub(crate) fn tell(&self, id: &InstanceId, signal: Signal) {
+        if let Some(listener) = self.listeners().get(id) {
+            drop(listener.send(signal));
+        }
+    }
+
+    /// The instances whose events are expected.
+    pub(crate) fn expected(&self) -> Vec<InstanceId> {
+        self.listeners().keys().cloned().collect()
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, HashMap<InstanceId, mpsc::UnboundedSender<Signal>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rng(&self) -> MutexGuard<'_, fastrand::Rng> {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

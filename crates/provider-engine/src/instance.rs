@@ -1,0 +1,196 @@
+//! The life of one instance: start, serve, drain, stop, remove.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use provider_types::{ExitReason, InstanceId, InstanceSpec, LogOutput, ProviderError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::function::{Function, Signal};
+use crate::inner::Inner;
+use crate::intake;
+use crate::state::{Leave, Version};
+
+/// How long the last lines of an instance that has ended are waited for.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The least time that an instance has to end once it is told to, however long its calls took.
+const LEAST_STOP: Duration = Duration::from_secs(1);
+
+/// How much of a line that an instance wrote goes into an error.
+const SHOWN_CHARS: usize = 200;
+
+/// Lives the life of one instance, and tells its function when nothing is left of it.
+pub(crate) async fn live(
+    inner: Arc<Inner>,
+    function: Arc<Function>,
+    id: InstanceId,
+    version: Version,
+    leave: oneshot::Receiver<Leave>,
+) {
+    let failure = match start(&inner, &function, &id, &version).await {
+        Ok(lines) => serve(&inner, &id, &version, leave, lines).await,
+        Err(error) => Some(format!("could not be started: {}", error.message())),
+    };
+    if let Err(error) = inner.runtime.remove(&id).await {
+        tracing::warn!(
+            instance = %id,
+            error = &error as &dyn std::error::Error,
+            "what an instance left could not be removed"
+        );
+    }
+    inner.expect_no_events(&id);
+    function.signal(Signal::Gone(id, failure));
+}
+
+async fn start(
+    inner: &Arc<Inner>,
+    function: &Arc<Function>,
+    id: &InstanceId,
+    version: &Version,
+) -> Result<Lines, ProviderError> {
+    let _turn = inner.turn_to_start().await;
+    let spec = &version.spec;
+    let seen = inner.secret_changes.load(Ordering::SeqCst);
+    let secrets = inner.secrets_of(spec).await?;
+    let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets);
+    let started = inner.runtime.start(wanted).await?;
+    function.signal(Signal::Started(id.clone(), started.endpoint));
+    let lines = Lines::read(inner, function, id).await;
+    if inner.secret_changes.load(Ordering::SeqCst) != seen {
+        // A secret may have changed after it was read and before the runtime knew the instance.
+        let secrets = inner.secrets_of(spec).await?;
+        inner
+            .runtime
+            .refresh_secrets(&spec.function, &secrets)
+            .await?;
+    }
+    Ok(lines)
+}
+
+/// Waits until the instance is to go or has gone; says why it failed, if it did.
+async fn serve(
+    inner: &Arc<Inner>,
+    id: &InstanceId,
+    version: &Version,
+    leave: oneshot::Receiver<Leave>,
+    lines: Lines,
+) -> Option<String> {
+    let Leave { replica, ended } = leave.await.ok()?;
+    if let Some(reason) = ended {
+        return Some(lines.explain(&reason).await);
+    }
+    let grace = intake::stop_grace(&version.spec, inner.config.stop_grace);
+    let until = Instant::now() + grace;
+    if let Some(replica) = replica
+        && tokio::time::timeout_at(until, replica.drained())
+            .await
+            .is_err()
+    {
+        tracing::warn!(
+            instance = %id,
+            in_flight = replica.in_flight(),
+            "calls did not end within {grace:?}: the instance is stopped all the same"
+        );
+    }
+    let left = until
+        .saturating_duration_since(Instant::now())
+        .max(LEAST_STOP.min(grace));
+    if let Err(error) = inner.runtime.stop(id, left).await {
+        tracing::warn!(
+            instance = %id,
+            error = &error as &dyn std::error::Error,
+            "an instance could not be stopped"
+        );
+    }
+    lines.end().await;
+    None
+}
+
+/// Reads what an instance writes into its function's log.
+struct Lines {
+    task: Option<JoinHandle<()>>,
+    /// The last line on standard error that says anything.
+    last_error: Arc<Mutex<String>>,
+}
+
+impl Lines {
+    async fn read(inner: &Arc<Inner>, function: &Arc<Function>, id: &InstanceId) -> Self {
+        let last_error = Arc::new(Mutex::new(String::new()));
+        let mut stream = match inner.runtime.logs(id).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(
+                    instance = %id,
+                    error = &error as &dyn std::error::Error,
+                    "the log of an instance cannot be read"
+                );
+                return Self {
+                    task: None,
+                    last_error,
+                };
+            }
+        };
+        let (log, name) = (Arc::clone(&function.log), Arc::from(id.as_str()));
+        let seen = Arc::clone(&last_error);
+        let task = inner.spawn(async move {
+            while let Some(chunk) = stream.next().await {
+                if chunk.output == LogOutput::Stderr && !chunk.line.trim_ascii().is_empty() {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = shown(&chunk.line);
+                }
+                log.append(&name, &chunk);
+            }
+        });
+        Self {
+            task: Some(task),
+            last_error,
+        }
+    }
+
+    /// Waits until the last line was read.
+    async fn end(self) {
+        if let Some(mut task) = self.task
+            && tokio::time::timeout(LAST_LINES, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+
+    /// Why the instance ended, with the last that it had to say.
+    async fn explain(self, reason: &ExitReason) -> String {
+        let last_error = Arc::clone(&self.last_error);
+        self.end().await;
+        let why = match reason {
+            ExitReason::Stopped => "was stopped from outside".to_owned(),
+            ExitReason::Code(code) => format!("exited with code {code}"),
+            ExitReason::Signal(signal) => format!("was ended by signal {signal}"),
+            ExitReason::OutOfMemory => "ran out of memory".to_owned(),
+            ExitReason::StartFailed(why) => return format!("could not be started: {why}"),
+            _ => "ended".to_owned(),
+        };
+        let last = last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_empty() {
+            why
+        } else {
+            format!("{why}: {last}")
+        }
+    }
+}
+
+/// A line as it may go into an error: text, short, without control characters.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let printable = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = printable.clone().take(SHOWN_CHARS).collect();
+    if printable.count() > SHOWN_CHARS {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,265 @@
+//! What is done to functions. Each runs to its end, whether or not the caller waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use provider_types::{FunctionRef, FunctionSpec, Outcome, Prepared, Progress, ProviderError};
+
+use crate::function::{Function, Signal};
+use crate::inner::Inner;
+use crate::intake::{self, Wishes};
+use crate::state::{Previous, State, Trouble, Version};
+use crate::store::{FunctionRecord, PreviousRecord};
+
+pub(crate) async fn deploy(
+    inner: Arc<Inner>,
+    spec: FunctionSpec,
+) -> Result<Outcome, ProviderError> {
+    inner.check_open()?;
+    let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
+    let replicas = wishes.min.unwrap_or(1);
+    let name = spec.function.clone();
+    let _turn = inner.locks.lock(&name).await;
+    if inner.function(&name).is_some() {
+        return Err(ProviderError::already_exists(format!(
+            "function: {name} already exists"
+        )));
+    }
+    let prepared = check(&inner, &spec, replicas).await?;
+    let warnings = warnings(&inner, &spec, &prepared);
+    if prepared.single_instance.is_some() {
+        wait_for_predecessors(&inner, &name).await;
+    }
+
+    let created_at = (inner.config.clock)();
+    let record = FunctionRecord {
+        generation: 0,
+        created_at,
+        spec: spec.clone(),
+        previous: None,
+    };
+    let generation = inner
+        .stored(move |store| store.put_function(record, replicas))
+        .await?;
+    let target = Version {
+        generation,
+        spec: Arc::new(spec),
+        prepared: Some(Arc::new(prepared)),
+        max_inflight: wishes.max_inflight,
+    };
+    let function = Function::spawn(&inner, State::new(target, replicas, created_at));
+    inner.add(Arc::clone(&function));
+
+    let news = function.until(|state| {
+        if let Some(why) = &state.trouble.last_error {
+            Some(Err(why.clone()))
+        } else {
+            (state.available() > 0).then_some(Ok(()))
+        }
+    });
+    let progress = match tokio::time::timeout(inner.config.start_grace, news).await {
+        Ok(Ok(())) => Progress::Done,
+        Ok(Err(why)) => {
+            // Nothing half-made stays behind.
+            inner.dismiss(&function);
+            inner
+                .stored(move |store| store.remove_function(&name))
+                .await?;
+            return Err(ProviderError::invalid(format!(
+                "function: {} was not deployed: it {why}",
+                function.function
+            )));
+        }
+        Err(_elapsed) => Progress::Ongoing,
+    };
+    Ok(outcome(progress, warnings))
+}
+
+pub(crate) async fn update(
+    inner: Arc<Inner>,
+    spec: FunctionSpec,
+) -> Result<Outcome, ProviderError> {
+    inner.check_open()?;
+    let _turn = inner.locks.lock(&spec.function).await;
+    let function = inner.existing(&spec.function)?;
+    let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
+    let replicas = wishes.replicas_after_update(function.state().replicas);
+    let prepared = check(&inner, &spec, replicas).await?;
+    let warnings = warnings(&inner, &spec, &prepared);
+
+    // What serves now: where an update is under way, what served before that one.
+    let (previous, created_at) = {
+        let mut state = function.state();
+        state.changing = true;
+        let previous = state.previous.clone().unwrap_or_else(|| Previous {
+            version: state.target.clone(),
+            replicas: state.replicas,
+        });
+        (previous, state.created_at)
+    };
+    let record = FunctionRecord {
+        generation: 0,
+        created_at,
+        spec: spec.clone(),
+        previous: Some(PreviousRecord {
+            generation: previous.version.generation,
+            spec: FunctionSpec::clone(&previous.version.spec),
+            replicas: previous.replicas,
+        }),
+    };
+    let written = inner
+        .stored(move |store| store.put_function(record, replicas))
+        .await;
+    let generation = {
+        let mut state = function.state();
+        state.changing = false;
+        if let Ok(generation) = written {
+            state.target = Version {
+                generation,
+                spec: Arc::new(spec),
+                prepared: Some(Arc::new(prepared)),
+                max_inflight: wishes.max_inflight,
+            };
+            state.previous = Some(previous);
+            state.replicas = replicas;
+            state.trouble = Trouble::default();
+            state.update_error = None;
+        }
+        written
+    };
+    function.signal(Signal::Changed);
+    let generation = generation?;
+
+    let news = function.until(|state| {
+        if state.target.generation != generation {
+            Some(Err(state.update_error.clone().unwrap_or_default()))
+        } else {
+            state.previous.is_none().then_some(Ok(()))
+        }
+    });
+    let progress = match tokio::time::timeout(inner.config.start_grace, news).await {
+        Ok(Ok(())) => Progress::Done,
+        Ok(Err(why)) => {
+            return Err(ProviderError::invalid(format!(
+                "function: {} was not updated, the version before it stays: the new one {why}",
+                function.function
+            )));
+        }
+        Err(_elapsed) => Progress::Ongoing,
+    };
+    Ok(outcome(progress, warnings))
+}
+
+pub(crate) async fn delete(inner: Arc<Inner>, name: FunctionRef) -> Result<Outcome, ProviderError> {
+    inner.check_open()?;
+    let function = {
+        let _turn = inner.locks.lock(&name).await;
+        let function = inner.existing(&name)?;
+        inner
+            .stored(move |store| store.remove_function(&name))
+            .await?;
+        inner.dismiss(&function);
+        function
+    };
+    let left = tokio::time::timeout(inner.config.start_grace, function.left()).await;
+    Ok(match left {
+        Ok(()) => Outcome::done(),
+        Err(_elapsed) => Outcome::ongoing(),
+    })
+}
+
+pub(crate) async fn scale(
+    inner: Arc<Inner>,
+    name: FunctionRef,
+    replicas: u64,
+) -> Result<Outcome, ProviderError> {
+    inner.check_open()?;
+    let _turn = inner.locks.lock(&name).await;
+    let function = inner.existing(&name)?;
+    intake::check_replicas(replicas, inner.config.max_replicas)?;
+    if replicas > 1
+        && let Some(why) = function.state().target.single_instance()
+    {
+        return Err(one_instance(&name, why));
+    }
+    inner
+        .stored(move |store| store.set_scale(&name, replicas))
+        .await?;
+    {
+        let mut state = function.state();
+        state.replicas = replicas;
+        if let Some(previous) = &mut state.previous {
+            previous.replicas = replicas;
+        }
+    }
+    function.signal(Signal::Changed);
+    Ok(Outcome::ongoing())
+}
+
+/// Checks all that can be wrong with a function before anything is touched.
+async fn check(
+    inner: &Inner,
+    spec: &FunctionSpec,
+    replicas: u64,
+) -> Result<Prepared, ProviderError> {
+    let (name, secrets) = (spec.function.clone(), spec.secrets.clone());
+    inner
+        .stored(move |store| store.check_references(&name, &secrets))
+        .await?;
+    let prepared = inner.prepare(spec).await?;
+    match &prepared.single_instance {
+        Some(why) if replicas > 1 => Err(one_instance(&spec.function, why)),
+        _ => Ok(prepared),
+    }
+}
+
+fn one_instance(function: &FunctionRef, why: &str) -> ProviderError {
+    ProviderError::invalid(format!(
+        "function: {function} can have one replica only: {why}"
+    ))
+}
+
+fn warnings(inner: &Inner, spec: &FunctionSpec, prepared: &Prepared) -> Vec<String> {
+    let mut warnings = intake::warnings(spec, inner.runtime.capabilities());
+    warnings.extend(prepared.warnings.iter().cloned());
+    warnings
+}
+
+fn outcome(progress: Progress, warnings: Vec<String>) -> Outcome {
+    let outcome = match progress {
+        Progress::Done => Outcome::done(),
+        _ => Outcome::ongoing(),
+    };
+    warnings.into_iter().fold(outcome, Outcome::warn)
+}
+
+/// Where two instances cannot be at a time, the last one of a deleted function has to go before one
+/// of a function of the same name can start.
+async fn wait_for_predecessors(inner: &Inner, name: &FunctionRef) {
+    let same_name = |function: &&Arc<Function>| function.function == *name;
+    let predecessors: Vec<_> = inner.leaving().iter().filter(same_name).cloned().collect();
+    for function in predecessors {
+        function.left().await;
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// Refuses operations once a shutdown has begun.
+    pub(crate) fn check_open(&self) -> Result<(), ProviderError> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(ProviderError::unavailable("the provider is stopping")
+                .with_retry_after(Duration::from_secs(1)));
+        }
+        Ok(())
+    }
+
+    /// A function that is deployed. Clients rely on this being "not found", and nothing else, for
+    /// one that is not: `faas-cli deploy` then creates it.
+    pub(crate) fn existing(&self, name: &FunctionRef) -> Result<Arc<Function>, ProviderError> {
+        self.function(name)
+            .ok_or_else(|| ProviderError::not_found(format!("function: {name} not found")))
+    }
+}

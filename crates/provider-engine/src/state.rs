@@ -1,0 +1,501 @@
+//! What is known of one function, and what is to be done next.
+//!
+//! [`State::advance`] compares what is with what is wanted and says what to do. It waits for
+//! nothing and asks nobody: time, randomness and the function's slot are handed to it, so that it
+//! can be simulated.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use provider_route::{Absence, Replica, Slot};
+use provider_types::{
+    Endpoint, ExitReason, FunctionSpec, InstanceId, InstanceStats, Prepared, ProviderError,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::backoff;
+use crate::config::EngineConfig;
+use crate::store::{FunctionRecord, PreviousRecord};
+
+/// After so many failures in a row calls are told of them instead of waiting for the next start.
+const CRASH_LOOP: u32 = 3;
+
+/// An instance that was ready for so long has worked: its end starts the count of failures anew.
+const PROVEN: Duration = Duration::from_secs(10);
+
+/// One version of a function.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    pub(crate) generation: u64,
+    pub(crate) spec: Arc<FunctionSpec>,
+    /// What the runtime found out; `None` until it was asked, as after a restart.
+    pub(crate) prepared: Option<Arc<Prepared>>,
+    pub(crate) max_inflight: Option<NonZeroUsize>,
+}
+
+impl Version {
+    /// Why there can be one instance of it at a time, if that is so.
+    pub(crate) fn single_instance(&self) -> Option<&str> {
+        self.prepared.as_ref()?.single_instance.as_deref()
+    }
+}
+
+/// What served before an update that is not through.
+#[derive(Debug, Clone)]
+pub(crate) struct Previous {
+    pub(crate) version: Version,
+    pub(crate) replicas: u64,
+}
+
+/// What is known of one function.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// What is wanted.
+    pub(crate) target: Version,
+    /// What goes on serving until the target is ready, and comes back when it fails.
+    pub(crate) previous: Option<Previous>,
+    /// How many instances are wanted.
+    pub(crate) replicas: u64,
+    pub(crate) created_at: SystemTime,
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) trouble: Trouble,
+    /// Why the last update went back.
+    pub(crate) update_error: Option<String>,
+    /// An update is being written down: neither end the one before it nor undo it meanwhile.
+    pub(crate) changing: bool,
+    /// The function, or the provider, is to be no more.
+    pub(crate) leaving: bool,
+    preparing: bool,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) generation: u64,
+    born: Instant,
+    /// Since when it answers.
+    pub(crate) ready_since: Option<Instant>,
+    pub(crate) endpoint: Option<Endpoint>,
+    /// Its place in the function table.
+    pub(crate) replica: Option<Replica>,
+    /// Tells its task to end it; gone once that was said.
+    leave: Option<oneshot::Sender<Leave>>,
+    /// The last reading of what it uses.
+    pub(crate) sample: Option<(Instant, InstanceStats)>,
+}
+
+/// How an instance is to be ended.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    /// Whose calls are to end first.
+    pub(crate) replica: Option<Replica>,
+    /// It has ended by itself, for this reason.
+    pub(crate) ended: Option<ExitReason>,
+}
+
+/// The failures of late.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// In a row.
+    pub(crate) failures: u32,
+    pub(crate) last_error: Option<String>,
+    /// Waiting for the next start is no use to a caller.
+    hopeless: bool,
+    /// When the next start is due.
+    pub(crate) retry_at: Option<Instant>,
+}
+
+/// What the world does for [`State::advance`].
+pub(crate) struct Around<'a> {
+    pub(crate) now: Instant,
+    pub(crate) slot: &'a Slot,
+    pub(crate) config: &'a EngineConfig,
+    pub(crate) rng: &'a mut fastrand::Rng,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Ask the runtime whether a version can run.
+    Prepare(Version),
+    /// Start an instance, and end it when told to.
+    Start {
+        id: InstanceId,
+        version: Version,
+        leave: oneshot::Receiver<Leave>,
+    },
+    /// Write down that the update to `generation` is over.
+    EndUpdate {
+        generation: u64,
+        record: Box<FunctionRecord>,
+        replicas: u64,
+    },
+}
+
+// === impl Instance ===
+
+impl Instance {
+    fn is_leaving(&self) -> bool {
+        self.leave.is_none()
+    }
+
+    /// Takes it out of the function table and tells its task to end it.
+    fn leave(&mut self, slot: &Slot, ended: Option<ExitReason>) {
+        if let Some(leave) = self.leave.take() {
+            let replica = self.replica.take();
+            if let Some(replica) = &replica {
+                slot.remove(replica);
+            }
+            // Its task is gone only when the whole engine is.
+            drop(leave.send(Leave { replica, ended }));
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// A function none of whose instances runs.
+    pub(crate) fn new(target: Version, replicas: u64, created_at: SystemTime) -> Self {
+        Self {
+            target,
+            previous: None,
+            replicas,
+            created_at,
+            instances: BTreeMap::new(),
+            trouble: Trouble::default(),
+            update_error: None,
+            changing: false,
+            leaving: false,
+            preparing: false,
+        }
+    }
+
+    // --- what was heard ---
+
+    /// The runtime knows whether a version can run.
+    pub(crate) fn prepared(
+        &mut self,
+        generation: u64,
+        answer: Result<Prepared, ProviderError>,
+        around: &mut Around<'_>,
+        commands: &mut Vec<Command>,
+    ) {
+        self.preparing = false;
+        match answer {
+            Ok(prepared) if generation == self.target.generation => {
+                self.target.prepared = Some(Arc::new(prepared));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let why = error.message().to_owned();
+                self.failed(generation, why, true, around, commands);
+            }
+        }
+    }
+
+    /// An instance has its address.
+    pub(crate) fn started(&mut self, id: &InstanceId, endpoint: Endpoint) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.endpoint = Some(endpoint);
+        }
+    }
+
+    /// An instance answers.
+    pub(crate) fn ready(&mut self, id: &InstanceId, now: Instant) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.ready_since.get_or_insert(now);
+            self.trouble.hopeless = false;
+        }
+    }
+
+    /// An instance has ended by itself. It counts as a failure once it is gone, when the last that
+    /// it wrote is known.
+    pub(crate) fn exited(&mut self, id: &InstanceId, reason: ExitReason, slot: &Slot) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.leave(slot, Some(reason));
+        }
+    }
+
+    /// Nothing is left of an instance; where it failed, why.
+    pub(crate) fn gone(
+        &mut self,
+        id: &InstanceId,
+        failure: Option<String>,
+        around: &mut Around<'_>,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(instance) = self.instances.remove(id) else {
+            return;
+        };
+        if let Some(why) = failure {
+            let worked = instance
+                .ready_since
+                .is_some_and(|since| around.now.duration_since(since) >= PROVEN);
+            if worked {
+                self.trouble.failures = 0;
+            }
+            self.failed(instance.generation, why, false, around, commands);
+        }
+    }
+
+    /// Undoes an update that failed; otherwise puts the next start off.
+    fn failed(
+        &mut self,
+        generation: u64,
+        why: String,
+        hopeless: bool,
+        around: &mut Around<'_>,
+        commands: &mut Vec<Command>,
+    ) {
+        if generation != self.target.generation || self.leaving {
+            return;
+        }
+        if !self.changing
+            && let Some(previous) = self.previous.take()
+        {
+            self.target = previous.version;
+            self.replicas = previous.replicas;
+            self.update_error = Some(why);
+            commands.push(self.end_update(generation));
+            return;
+        }
+        let trouble = &mut self.trouble;
+        trouble.last_error = Some(why);
+        trouble.hopeless = hopeless;
+        // Replicas that fail together count once.
+        if trouble.retry_at.is_none_or(|at| around.now >= at) {
+            trouble.failures = trouble.failures.saturating_add(1);
+            trouble.retry_at = Some(around.now + backoff::pause(trouble.failures, around.rng));
+        }
+    }
+
+    // --- what is to be done ---
+
+    /// Moves on towards what is wanted.
+    pub(crate) fn advance(&mut self, around: &mut Around<'_>, commands: &mut Vec<Command>) {
+        if self.leaving {
+            for instance in self.instances.values_mut() {
+                instance.leave(around.slot, None);
+            }
+        } else {
+            self.give_up_slow_starts(around, commands);
+            self.prepare(around, commands);
+            self.switch(around, commands);
+            self.retire(around);
+            self.start(around, commands);
+        }
+        around.slot.set_absence(self.absence(around.now));
+    }
+
+    /// When to look again although nothing was heard.
+    pub(crate) fn next_look(&self, now: Instant, config: &EngineConfig) -> Option<Instant> {
+        if self.leaving {
+            return None;
+        }
+        let retry = self.trouble.retry_at.filter(|at| *at > now);
+        let slow = self.instances.values().filter_map(|instance| {
+            let waits = !instance.is_leaving() && instance.ready_since.is_none();
+            waits.then_some(instance.born + config.ready_timeout)
+        });
+        slow.chain(retry).min()
+    }
+
+    fn give_up_slow_starts(&mut self, around: &mut Around<'_>, commands: &mut Vec<Command>) {
+        let limit = around.config.ready_timeout;
+        let mut slow = Vec::new();
+        for instance in self.instances.values_mut() {
+            let waits = !instance.is_leaving() && instance.ready_since.is_none();
+            if waits && around.now.duration_since(instance.born) >= limit {
+                instance.leave(around.slot, None);
+                slow.push(instance.generation);
+            }
+        }
+        for generation in slow {
+            let why = format!("did not become ready within {} s", limit.as_secs_f64());
+            self.failed(generation, why, true, around, commands);
+        }
+    }
+
+    fn prepare(&mut self, around: &Around<'_>, commands: &mut Vec<Command>) {
+        if self.target.prepared.is_none() && !self.preparing && self.is_due(around.now) {
+            self.preparing = true;
+            commands.push(Command::Prepare(self.target.clone()));
+        }
+    }
+
+    /// Sends calls to what is ready: at once, or during an update when all of it is.
+    fn switch(&mut self, around: &Around<'_>, commands: &mut Vec<Command>) {
+        let generation = self.target.generation;
+        let is_ready = |instance: &Instance| {
+            instance.generation == generation
+                && !instance.is_leaving()
+                && instance.ready_since.is_some()
+                && instance.endpoint.is_some()
+        };
+        let ready = self.instances.values().filter(|i| is_ready(i)).count() as u64;
+        let through = ready >= self.replicas && !self.changing;
+        if through && self.previous.take().is_some() {
+            commands.push(self.end_update(generation));
+        }
+        let old_serve = self
+            .instances
+            .values()
+            .any(|instance| instance.generation != generation && instance.replica.is_some());
+        if self.previous.is_some() && old_serve {
+            return;
+        }
+        for instance in self.instances.values_mut() {
+            if is_ready(instance)
+                && instance.replica.is_none()
+                && let Some(endpoint) = instance.endpoint.clone()
+            {
+                instance.replica = Some(around.slot.add(endpoint, self.target.max_inflight));
+            }
+        }
+    }
+
+    /// Ends what is not wanted: instances of other versions, unless they serve while an update is
+    /// not through, and those above the count.
+    fn retire(&mut self, around: &Around<'_>) {
+        let kept = match &self.previous {
+            Some(previous) if !self.is_exclusive() => Some(previous.version.generation),
+            _ => None,
+        };
+        let generation = self.target.generation;
+        for instance in self.instances.values_mut() {
+            if instance.generation != generation && Some(instance.generation) != kept {
+                instance.leave(around.slot, None);
+            }
+        }
+        let mut mine: Vec<&mut Instance> = self
+            .instances
+            .values_mut()
+            .filter(|instance| instance.generation == generation && !instance.is_leaving())
+            .collect();
+        // The ones that serve longest stay.
+        mine.sort_by_key(|instance| (instance.ready_since.is_none(), instance.born));
+        let wanted = usize::try_from(self.replicas).unwrap_or(usize::MAX);
+        for instance in mine.into_iter().skip(wanted) {
+            instance.leave(around.slot, None);
+        }
+    }
+
+    fn start(&mut self, around: &mut Around<'_>, commands: &mut Vec<Command>) {
+        if self.target.prepared.is_none() || !self.is_due(around.now) {
+            return;
+        }
+        let mut wanted = self.replicas;
+        if self.is_exclusive() {
+            if !self.instances.is_empty() {
+                return;
+            }
+            wanted = wanted.min(1);
+        }
+        let generation = self.target.generation;
+        let present = self
+            .instances
+            .values()
+            .filter(|instance| instance.generation == generation && !instance.is_leaving())
+            .count() as u64;
+        for _ in present..wanted {
+            let id = new_id(self.target.spec.function.name.as_str(), around.rng);
+            let (sender, leave) = oneshot::channel();
+            let instance = Instance {
+                generation,
+                born: around.now,
+                ready_since: None,
+                endpoint: None,
+                replica: None,
+                leave: Some(sender),
+                sample: None,
+            };
+            self.instances.insert(id.clone(), instance);
+            commands.push(Command::Start {
+                id,
+                version: self.target.clone(),
+                leave,
+            });
+        }
+    }
+
+    /// Whether the versions at hand can have one instance at a time only, so that the old one must
+    /// go before the new one starts.
+    fn is_exclusive(&self) -> bool {
+        let previous = self.previous.as_ref().map(|previous| &previous.version);
+        self.target.single_instance().is_some()
+            || previous.is_some_and(|version| version.single_instance().is_some())
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.trouble.retry_at.is_none_or(|at| now >= at)
+    }
+
+    fn end_update(&self, generation: u64) -> Command {
+        Command::EndUpdate {
+            generation,
+            record: Box::new(self.record()),
+            replicas: self.replicas,
+        }
+    }
+
+    /// What the store is to hold.
+    fn record(&self) -> FunctionRecord {
+        FunctionRecord {
+            generation: self.target.generation,
+            created_at: self.created_at,
+            spec: FunctionSpec::clone(&self.target.spec),
+            previous: self.previous.as_ref().map(|previous| PreviousRecord {
+                generation: previous.version.generation,
+                spec: FunctionSpec::clone(&previous.version.spec),
+                replicas: previous.replicas,
+            }),
+        }
+    }
+
+    /// What calls are told while there is no replica.
+    fn absence(&self, now: Instant) -> Absence {
+        if self.leaving {
+            return Absence::Failing {
+                reason: "the provider is stopping".to_owned(),
+                retry_after: None,
+            };
+        }
+        if self.replicas == 0 {
+            return Absence::ScaledToZero;
+        }
+        let trouble = &self.trouble;
+        match &trouble.last_error {
+            Some(reason) if trouble.hopeless || trouble.failures >= CRASH_LOOP => {
+                Absence::Failing {
+                    reason: format!("it does not start: {reason}"),
+                    retry_after: trouble.retry_at.map(|at| at.duration_since(now)),
+                }
+            }
+            _ => Absence::Starting,
+        }
+    }
+
+    /// How many instances take calls.
+    pub(crate) fn available(&self) -> u64 {
+        let serving = |instance: &&Instance| instance.replica.is_some();
+        self.instances.values().filter(serving).count() as u64
+    }
+}
+
+/// The start of the function's name, so that a reader of logs knows it, and enough randomness that
+/// it comes up once. Short, for socket paths are.
+fn new_id(name: &str, rng: &mut fastrand::Rng) -> InstanceId {
+    const NAME_LENGTH: usize = 16;
+    const RANDOM_LENGTH: usize = 10;
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let mut id: String = letters.take(NAME_LENGTH).collect();
+    id.push('-');
+    for _ in 0..RANDOM_LENGTH {
+        id.push(rng.digit(36));
+    }
+    InstanceId::new(id)
+}

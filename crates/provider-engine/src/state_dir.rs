@@ -1,0 +1,81 @@
+//! The state directory, and the lock that one process at a time holds on it.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::EngineError;
+
+/// A state directory that is ours until dropped.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    /// The lock goes with the descriptor, so a killed process leaves none behind.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory where it is missing, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
+        let failed = |doing| {
+            move |source| EngineError::StateDir {
+                path: path.to_owned(),
+                doing,
+                source,
+            }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed("creating it"))?;
+        let mut lock =
+            private_file(&path.join("lock")).map_err(failed("creating its lock file"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(EngineError::InUse {
+                    path: path.to_owned(),
+                    holder: holder(&mut lock),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("locking it")(source)),
+        }
+        write_holder(&mut lock).map_err(failed("writing its lock file"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Where the store is.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.path.join("state.redb")
+    }
+}
+
+/// Opens a file that only its owner may read, creating it where it is missing.
+pub(crate) fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn write_holder(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    match lock.read_to_string(&mut text) {
+        Ok(_) if text.trim().parse::<u32>().is_ok() => format!("process {}", text.trim()),
+        _ => "another process".to_owned(),
+    }
+}

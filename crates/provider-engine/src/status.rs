@@ -1,0 +1,149 @@
+//! What is reported of a function.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use provider_types::wire::{FunctionStatus, FunctionUsage};
+use provider_types::{InstanceId, InstanceStats};
+use tokio::time::Instant;
+
+use crate::function::Function;
+use crate::inner::Inner;
+use crate::state::State;
+
+/// Where a function stands when it has no replica that answers, or fewer than are wanted.
+///
+/// `faas-cli describe` shows annotations, so this is where an operator sees it. All that the
+/// engine says begins with `dev.provider.`; an annotation that was deployed under the same key wins.
+pub const STATUS_ANNOTATION: &str = "dev.provider.status";
+
+/// Why an instance failed the last time, until the function is updated.
+pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
+
+/// Why the last update was undone, until the next one.
+pub const UPDATE_ERROR_ANNOTATION: &str = "dev.provider.update-error";
+
+/// The label that the OpenFaaS certifier looks for.
+const NAME_LABEL: &str = "faas_function";
+
+/// The least time between two readings that CPU use is computed from.
+const LEAST_WINDOW: Duration = Duration::from_millis(200);
+
+/// A reading older than this says nothing of the present.
+const LONGEST_WINDOW: Duration = Duration::from_secs(60);
+
+/// What is reported of a function, from memory.
+pub(crate) fn status(function: &Function) -> FunctionStatus {
+    let state = function.state();
+    let spec = &state.target.spec;
+    let mut status = FunctionStatus::from_spec(spec);
+    status
+        .labels
+        .insert(NAME_LABEL.to_owned(), spec.function.name.to_string());
+    status.replicas = state.replicas;
+    status.available_replicas = state.available();
+    status.created_at = Some(state.created_at);
+    let runtimes_own = state
+        .target
+        .prepared
+        .iter()
+        .flat_map(|p| p.annotations.iter().cloned());
+    for (key, value) in runtimes_own.chain(own_annotations(&state, Instant::now())) {
+        status.annotations.entry(key).or_insert(value);
+    }
+    status
+}
+
+fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
+    let mut own = Vec::new();
+    let mut say = |key: &str, value: String| own.push((key.to_owned(), value));
+    let trouble = &state.trouble;
+    if state.available() < state.replicas {
+        let next = trouble
+            .retry_at
+            .and_then(|at| at.checked_duration_since(now))
+            .filter(|wait| !wait.is_zero());
+        let failures = trouble.failures;
+        match next {
+            Some(wait) => say(
+                STATUS_ANNOTATION,
+                format!(
+                    "failed {failures} times in a row, next start in {:.1} s",
+                    wait.as_secs_f64()
+                ),
+            ),
+            None if failures > 0 => say(
+                STATUS_ANNOTATION,
+                format!("starting again after {failures} failures in a row"),
+            ),
+            None => say(STATUS_ANNOTATION, "starting".to_owned()),
+        }
+    } else if state.previous.is_some() {
+        say(STATUS_ANNOTATION, "updating".to_owned());
+    }
+    if let Some(why) = &trouble.last_error {
+        say(LAST_ERROR_ANNOTATION, why.clone());
+    }
+    if let Some(why) = &state.update_error {
+        say(
+            UPDATE_ERROR_ANNOTATION,
+            format!("the update was undone, the version before it stays: the new one {why}"),
+        );
+    }
+    own
+}
+
+/// What a function uses over all its replicas: memory now, CPU since the last time it was asked
+/// for, or over a fifth of a second.
+pub(crate) async fn usage(inner: &Inner, function: &Function) -> FunctionUsage {
+    let instances: Vec<(InstanceId, Option<(Instant, InstanceStats)>)> = {
+        let state = function.state();
+        let serving = state.instances.iter().filter(|(_, i)| i.replica.is_some());
+        serving.map(|(id, i)| (id.clone(), i.sample)).collect()
+    };
+    let each = instances.into_iter().map(|(id, before)| async move {
+        let window = |(at, _): &(Instant, InstanceStats)| {
+            (LEAST_WINDOW..=LONGEST_WINDOW).contains(&at.elapsed())
+        };
+        let before = match before.filter(window) {
+            Some(before) => before,
+            None => {
+                let first = inner.runtime.stats(&id).await.ok()?;
+                let first = (Instant::now(), first);
+                tokio::time::sleep(LEAST_WINDOW).await;
+                first
+            }
+        };
+        let now = inner.runtime.stats(&id).await.ok()?;
+        let at = Instant::now();
+        if let Some(instance) = function.state().instances.get_mut(&id) {
+            instance.sample = Some((at, now));
+        }
+        let used = now.cpu.saturating_sub(before.1.cpu).as_secs_f64();
+        let window = at.duration_since(before.0).as_secs_f64();
+        let millicores = if window > 0.0 {
+            1000.0 * used / window
+        } else {
+            0.0
+        };
+        Some((millicores, now.memory_bytes))
+    });
+    let mut usage = FunctionUsage::default();
+    for (millicores, bytes) in join_all(each).await.into_iter().flatten() {
+        usage.cpu += millicores;
+        #[expect(clippy::cast_precision_loss, reason = "the wire's number is a float")]
+        let bytes = bytes as f64;
+        usage.total_memory_bytes += bytes;
+    }
+    usage
+}
+
+/// All functions of a namespace.
+pub(crate) fn list(functions: &[Arc<Function>], namespace: &str) -> Vec<FunctionStatus> {
+    functions
+        .iter()
+        .filter(|function| function.function.namespace.as_str() == namespace)
+        .map(|function| status(function))
+        .collect()
+}

@@ -1,0 +1,114 @@
+//! How a function is written down.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use provider_types::wire::{FunctionDeployment, FunctionStatus};
+use provider_types::{FunctionSpec, NameRule, Namespace};
+use serde::{Deserialize, Serialize};
+
+/// A function as it is wanted. How many replicas it has is kept beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FunctionRecord {
+    /// Rises with every change of any function; never used twice.
+    pub(crate) generation: u64,
+    /// When the function was deployed first.
+    pub(crate) created_at: SystemTime,
+    /// What it is to be.
+    pub(crate) spec: FunctionSpec,
+    /// What it was, while an update is not through: an update that fails goes back to this.
+    pub(crate) previous: Option<PreviousRecord>,
+}
+
+/// What a function was before an update that is not through.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PreviousRecord {
+    pub(crate) generation: u64,
+    pub(crate) spec: FunctionSpec,
+    pub(crate) replicas: u64,
+}
+
+/// The bytes in the store: JSON, the function in the form of a deployment on the wire, which is as
+/// stable as the API.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    generation: u64,
+    created_at_nanos: u64,
+    function: FunctionDeployment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<StoredPrevious>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredPrevious {
+    generation: u64,
+    function: FunctionDeployment,
+    replicas: u64,
+}
+
+/// Why bytes in the store are no function.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    #[error("it is not in the form of a record")]
+    Form(#[from] serde_json::Error),
+    #[error("it is not a valid deployment")]
+    Deployment(#[from] provider_types::ProviderError),
+}
+
+impl FunctionRecord {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
+        let since_epoch = self.created_at.duration_since(UNIX_EPOCH);
+        let nanos = since_epoch.unwrap_or_default().as_nanos();
+        let stored = Stored {
+            generation: self.generation,
+            created_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX),
+            function: deployment(&self.spec),
+            previous: self.previous.as_ref().map(|previous| StoredPrevious {
+                generation: previous.generation,
+                function: deployment(&previous.spec),
+                replicas: previous.replicas,
+            }),
+        };
+        Ok(serde_json::to_vec(&stored)?)
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let stored: Stored = serde_json::from_slice(bytes)?;
+        let previous = match stored.previous {
+            Some(previous) => Some(PreviousRecord {
+                generation: previous.generation,
+                spec: spec(previous.function)?,
+                replicas: previous.replicas,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            generation: stored.generation,
+            created_at: UNIX_EPOCH + Duration::from_nanos(stored.created_at_nanos),
+            spec: spec(stored.function)?,
+            previous,
+        })
+    }
+}
+
+fn spec(deployment: FunctionDeployment) -> Result<FunctionSpec, provider_types::ProviderError> {
+    // The widest rule: what names are taken was decided when the function was deployed.
+    deployment.into_spec(&Namespace::default(), NameRule::Dotted)
+}
+
+fn deployment(spec: &FunctionSpec) -> FunctionDeployment {
+    let as_reported = FunctionStatus::from_spec(spec);
+    let mut deployment = FunctionDeployment::new(as_reported.name, as_reported.image);
+    deployment.namespace = as_reported.namespace;
+    deployment.env_process = as_reported.env_process;
+    deployment.env_vars = as_reported.env_vars;
+    deployment.constraints = as_reported.constraints;
+    deployment.secrets = as_reported.secrets;
+    deployment.labels = Some(as_reported.labels);
+    deployment.annotations = Some(as_reported.annotations);
+    deployment.limits = as_reported.limits;
+    deployment.requests = as_reported.requests;
+    deployment.read_only_root_filesystem = as_reported.read_only_root_filesystem;
+    deployment
+}
