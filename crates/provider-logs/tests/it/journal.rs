@@ -226,6 +226,36 @@ async fn a_follow_begins_before_there_is_a_line() {
 }
 
 #[tokio::test]
+async fn a_follow_without_tail_begins_with_all_there_is() {
+    let journald = Journald::hold();
+    let name = unique("all");
+    let texts: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    let messages: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+    write(&journald, &name, &messages);
+    let address = serve(Source::new()).await;
+    let mut reply = Reply::get(address, &format!("name={name}&namespace=dev&follow=1")).await;
+    for text in texts {
+        assert_eq!(reply.text().await, text);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_announced_and_ends_nothing() {
+    let journald = Journald::hold();
+    let name = unique("garbage");
+    write(&journald, &name, &[b"one", b"two"]);
+    let directory = tempfile::tempdir().unwrap();
+    let address = serve(Source::new().program(script(
+        directory.path(),
+        "echo garbage; printf '\\377\\n'; exec journalctl \"$@\"",
+    )))
+    .await;
+    let reply = Reply::get(address, &format!("name={name}&namespace=dev")).await;
+    let missing = "1 log line is missing here";
+    assert_eq!(reply.texts().await, [missing, missing, "one", "two"]);
+}
+
+#[tokio::test]
 async fn since_means_the_same_in_every_time_zone() {
     let journald = Journald::hold();
     let name = unique("zone");
