@@ -416,4 +416,44 @@ pub trait Telemetry: Send + Sync + 'static {
     async fn telemetry(&self, context: CallContext) -> Result<String, ProviderError>;
 }
 
+macro_rules! shared {
+    ($($trait:ident { $($method:ident($($arg:ident: $type:ty)?) -> $ok:ty;)* })*) => {$(
+        #[async_trait]
+        impl<T: $trait + ?Sized> $trait for Arc<T> {
+            $(async fn $method(&self, $($arg: $type)?) -> Result<$ok, ProviderError> {
+                (**self).$method($($arg)?).await
+            })*
+        }
+    )*};
+}
+
+// A back-end that is several things at once is handed out as clones of one `Arc`.
+shared! {
+    Provider {
+        info() -> ProviderInfo;
+        list_functions(request: ListFunctions) -> Vec<FunctionStatus>;
+        deploy_function(request: DeployFunction) -> Outcome;
+        update_function(request: UpdateFunction) -> Outcome;
+        delete_function(request: DeleteFunction) -> Outcome;
+        function_status(request: GetFunction) -> FunctionStatus;
+        scale_function(request: ScaleFunction) -> Outcome;
+    }
+    SecretStore {
+        list_secrets(request: ListSecrets) -> Vec<SecretName>;
+        create_secret(request: CreateSecret) -> Outcome;
+        update_secret(request: UpdateSecret) -> Outcome;
+        delete_secret(request: DeleteSecret) -> Outcome;
+    }
+    NamespaceStore {
+        list_namespaces(request: ListNamespaces) -> Vec<Namespace>;
+        get_namespace(request: GetNamespace) -> FunctionNamespace;
+        create_namespace(request: CreateNamespace) -> Outcome;
+        update_namespace(request: UpdateNamespace) -> Outcome;
+        delete_namespace(request: DeleteNamespace) -> Outcome;
+    }
+    Telemetry {
+        telemetry(context: CallContext) -> String;
+    }
+}
+
 const _: fn(&dyn Provider, &dyn SecretStore, &dyn NamespaceStore, &dyn Telemetry) = |_, _, _, _| {};

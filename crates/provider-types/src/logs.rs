@@ -90,4 +90,11 @@ pub trait LogSource: Send + Sync + 'static {
     async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError>;
 }
 
+#[async_trait]
+impl<T: LogSource + ?Sized> LogSource for std::sync::Arc<T> {
+    async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError> {
+        (**self).query(request).await
+    }
+}
+
 const _: fn(&dyn LogSource) = |_| {};

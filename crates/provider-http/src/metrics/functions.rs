@@ -1,0 +1,268 @@
+//! Series of each function, kept while the proxy reports its calls.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use provider_proxy::{Ended, Observer};
+use provider_types::{FunctionRef, Namespace};
+
+use super::{gauge, histogram, made, register};
+use crate::Role;
+
+/// What stands for the status of a call whose caller left before there was one (as nginx counts).
+const CALLER_LEFT: u16 = 499;
+
+/// What the proxy tells of calls. Functions that do not exist are never reported, so labels are
+/// bounded by what is deployed.
+#[derive(Debug)]
+pub(crate) struct CallObserver(pub(crate) Arc<FunctionMetrics>);
+
+/// Counts calls of functions; the series of deleted functions are dropped.
+pub(crate) struct FunctionMetrics {
+    invocations: IntCounterVec,
+    in_flight: IntGaugeVec,
+    seconds: HistogramVec,
+    gateway: Option<Gateway>,
+    known: RwLock<HashMap<FunctionRef, Arc<Series>>>,
+}
+
+/// The gateway's series (`faas`: gateway, port 8082), for the standalone role.
+struct Gateway {
+    started: IntCounterVec,
+    total: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+/// Handles on the series of one function, so that a call looks its names up once.
+pub(crate) struct Series {
+    function: FunctionRef,
+    in_flight: IntGauge,
+    seconds: Histogram,
+    started: Option<IntCounter>,
+    by_code: RwLock<HashMap<u16, ByCode>>,
+}
+
+#[derive(Clone)]
+struct ByCode {
+    invocations: IntCounter,
+    gateway: Option<(IntCounter, Histogram)>,
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    made(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+impl FunctionMetrics {
+    pub(super) fn new(registry: &Registry, role: Role) -> Self {
+        let names = ["function", "namespace"];
+        let metrics = Self {
+            invocations: counter(
+                "provider_function_invocations_total",
+                "Calls of a function that have ended, by the status that the caller was given.",
+                &["function", "namespace", "code"],
+            ),
+            in_flight: gauge(
+                "provider_function_invocations_in_flight",
+                "Calls of a function that have not ended.",
+                &names,
+            ),
+            seconds: histogram(
+                "provider_function_invocation_duration_seconds",
+                "Seconds from the arrival of a call to its last byte.",
+                &names,
+            ),
+            gateway: (role == Role::Standalone).then(|| Gateway {
+                started: counter(
+                    "gateway_function_invocation_started",
+                    "The total number of function HTTP requests started.",
+                    &["function_name"],
+                ),
+                total: counter(
+                    "gateway_function_invocation_total",
+                    "Function metrics.",
+                    &["function_name", "code"],
+                ),
+                seconds: histogram(
+                    "gateway_functions_seconds",
+                    "Function time taken.",
+                    &["function_name", "code"],
+                ),
+            }),
+            known: RwLock::default(),
+        };
+        register(registry, &metrics.invocations);
+        register(registry, &metrics.in_flight);
+        register(registry, &metrics.seconds);
+        if let Some(gateway) = &metrics.gateway {
+            register(registry, &gateway.started);
+            register(registry, &gateway.total);
+            register(registry, &gateway.seconds);
+        }
+        metrics
+    }
+
+    /// How many calls of a function have ended.
+    pub(crate) fn invocations(&self, function: &FunctionRef) -> f64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(function).map_or(0.0, |series| {
+            let codes = series.codes();
+            let count: u64 = codes.values().map(|code| code.invocations.get()).sum();
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the wire has a float64 here, exact up to 2^53 calls"
+            )]
+            let count = count as f64;
+            count
+        })
+    }
+
+    /// Drops the series of a function that is gone.
+    pub(crate) fn forget(&self, function: &FunctionRef) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known.remove(function) {
+            self.remove(&series);
+        }
+    }
+
+    /// Drops the series of a namespace's functions that are not among `names`.
+    pub(crate) fn keep_only<'a>(
+        &self,
+        namespace: &Namespace,
+        names: impl Iterator<Item = &'a str>,
+    ) {
+        let names: HashSet<&str> = names.collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|function, series| {
+            let keep = function.namespace != *namespace
+                || names.contains(function.name.as_str())
+                || series.in_flight.get() > 0;
+            if !keep {
+                self.remove(series);
+            }
+            keep
+        });
+    }
+
+    fn remove(&self, series: &Series) {
+        let (name, namespace) = (
+            series.function.name.as_str(),
+            series.function.namespace.as_str(),
+        );
+        let dotted = series.function.to_string();
+        // What is not there cannot be removed, and need not be.
+        let _ = self.in_flight.remove_label_values(&[name, namespace]);
+        let _ = self.seconds.remove_label_values(&[name, namespace]);
+        for code in series.codes().keys().map(u16::to_string) {
+            let _ = self
+                .invocations
+                .remove_label_values(&[name, namespace, &code]);
+            if let Some(gateway) = &self.gateway {
+                let _ = gateway.total.remove_label_values(&[&dotted, &code]);
+                let _ = gateway.seconds.remove_label_values(&[&dotted, &code]);
+            }
+        }
+        if let Some(gateway) = &self.gateway {
+            let _ = gateway.started.remove_label_values(&[&dotted]);
+        }
+    }
+
+    fn series(&self, function: &FunctionRef) -> Arc<Series> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known.get(function) {
+            return Arc::clone(series);
+        }
+        drop(known);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let series = known.entry(function.clone()).or_insert_with(|| {
+            let names = [function.name.as_str(), function.namespace.as_str()];
+            let gateway = self.gateway.as_ref();
+            Arc::new(Series {
+                function: function.clone(),
+                in_flight: self.in_flight.with_label_values(&names),
+                seconds: self.seconds.with_label_values(&names),
+                started: gateway
+                    .map(|gateway| gateway.started.with_label_values(&[function.to_string()])),
+                by_code: RwLock::default(),
+            })
+        });
+        Arc::clone(series)
+    }
+
+    fn by_code(&self, series: &Series, code: u16) -> ByCode {
+        if let Some(found) = series.codes().get(&code) {
+            return found.clone();
+        }
+        let text = code.to_string();
+        let function = &series.function;
+        let found = ByCode {
+            invocations: self.invocations.with_label_values(&[
+                function.name.as_str(),
+                function.namespace.as_str(),
+                &text,
+            ]),
+            gateway: self.gateway.as_ref().map(|gateway| {
+                let labels = [&function.to_string(), &text];
+                (
+                    gateway.total.with_label_values(&labels),
+                    gateway.seconds.with_label_values(&labels),
+                )
+            }),
+        };
+        series
+            .by_code
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(code, found.clone());
+        found
+    }
+}
+
+impl Series {
+    fn codes(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u16, ByCode>> {
+        self.by_code.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for CallObserver {
+    type Call = Arc<Series>;
+
+    fn started(&self, function: &FunctionRef) -> Arc<Series> {
+        let series = self.0.series(function);
+        series.in_flight.inc();
+        if let Some(started) = &series.started {
+            started.inc();
+        }
+        series
+    }
+
+    fn ended(&self, series: Arc<Series>, ended: &Ended) {
+        series.in_flight.dec();
+        let seconds = ended.duration.as_secs_f64();
+        series.seconds.observe(seconds);
+        let code = ended.status.map_or(CALLER_LEFT, |status| status.as_u16());
+        let by_code = self.0.by_code(&series, code);
+        by_code.invocations.inc();
+        if let Some((total, histogram)) = &by_code.gateway {
+            total.inc();
+            histogram.observe(seconds);
+        }
+    }
+}
+
+impl fmt::Debug for FunctionMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionMetrics").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Series")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,231 @@
+//! Puts a back-end on the network: listeners, worker threads, and an end without a lost call.
+
+mod builder;
+mod connection;
+mod listen;
+mod stream;
+mod worker;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use provider_types::Resolver;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+pub use builder::{NoResolver, ServerBuilder};
+pub use listen::ListenAddress;
+pub(crate) use stream::CallGuard;
+
+use crate::service::{Front, Purpose};
+use connection::Shared;
+use listen::Group;
+use worker::Stops;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// What was to be listened on is no address.
+    #[error("cannot listen on {address:?}: {problem}")]
+    #[non_exhaustive]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What is wrong and what would be right.
+        problem: &'static str,
+    },
+    /// No address was given.
+    #[error("there is nothing to listen on: give an address, such as 127.0.0.1:8080")]
+    NoAddress,
+    /// Something listens there already.
+    #[error("{address} is in use: {hint}")]
+    #[non_exhaustive]
+    InUse {
+        /// The address that is taken.
+        address: ListenAddress,
+        /// What to use instead.
+        hint: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refuses the address.
+    #[error("cannot listen on {address}")]
+    #[non_exhaustive]
+    Bind {
+        /// The address that was refused.
+        address: ListenAddress,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// System calls would be open to the network without credentials.
+    #[error(
+        "{address} can be reached from other machines and no credentials are set up: \
+         set basic_auth=true, or listen on 127.0.0.1 or a Unix socket"
+    )]
+    #[non_exhaustive]
+    Unprotected {
+        /// The address that other machines reach.
+        address: ListenAddress,
+    },
+    /// A worker thread or its runtime could not be made.
+    #[error("a worker could not be started")]
+    Worker(#[source] io::Error),
+    /// There is no runtime for the control plane.
+    #[error("a server must be served within a tokio runtime")]
+    NoRuntime,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Drained {
+    /// Every call was finished.
+    Clean,
+    /// The deadline passed and this many connections and mutations were cut.
+    Cut(usize),
+}
+
+/// A server whose sockets are bound and accept connections into their backlog; [`Server::serve_until`]
+/// answers them. Made by [`ServerBuilder::listen`].
+///
+/// Connections are served by worker threads, one a core, each with a single-threaded runtime, its
+/// own listener and its own connections to functions. System calls are handed over to the runtime
+/// that [`Server::serve_until`] is called in.
+#[derive(Debug)]
+pub struct Server<R: Resolver = NoResolver> {
+    builder: ServerBuilder<R>,
+    groups: Vec<(Group, Purpose)>,
+    workers: usize,
+}
+
+impl Server {
+    /// Starts to configure a server for a back-end.
+    pub fn builder(provider: impl provider_types::Provider) -> ServerBuilder {
+        ServerBuilder::new(provider)
+    }
+}
+
+impl<R: Resolver> Server<R> {
+    /// Where it listens, with the ports that were found for port 0, in the order they were given.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.groups.iter().map(|(group, _)| &group.address)
+    }
+
+    /// The first TCP address, if there is one.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        self.addresses().find_map(|address| match address {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Unix(_) => None,
+        })
+    }
+
+    /// Serves until `stop` is done, then drains: `/healthz` says 503, no connection is accepted any
+    /// more, calls in flight end, streams of logs too. What still runs when
+    /// [`crate::Config::drain_timeout`] has passed is cut.
+    ///
+    /// # Errors
+    /// When a worker cannot be started, or this is not called within a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the server at once and cuts what runs.
+    pub async fn serve_until<F: Future>(self, stop: F) -> Result<Drained, ServeError> {
+        let control = Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
+        let Self {
+            builder,
+            groups,
+            workers,
+        } = self;
+        let parts = builder.into_parts();
+        let app = Arc::clone(&parts.app);
+        let deadline = CancellationToken::new();
+
+        let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut files = Vec::new();
+        for (group, purpose) in groups {
+            files.push(group.file);
+            for (worker, listener) in listeners.iter_mut().zip(group.listeners) {
+                worker.push((listener, purpose));
+            }
+        }
+        // Whatever ends this future, the workers end with it.
+        let cut = deadline.clone().drop_guard();
+        let mut ends = Vec::with_capacity(workers);
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let draining = app.draining.child_token();
+            let proxy = parts.proxy.as_ref().map(provider_proxy::Proxy::for_worker);
+            let listeners = listeners
+                .into_iter()
+                .map(|(listener, purpose)| {
+                    let shared = Arc::new(Shared {
+                        front: Front {
+                            proxy: proxy.clone(),
+                            router: parts.router.clone(),
+                            purpose,
+                        },
+                        control: control.clone(),
+                        draining: draining.clone(),
+                        http: connection::http(app.config.header_timeout),
+                    });
+                    (listener, shared)
+                })
+                .collect();
+            let stops = Stops {
+                draining,
+                over: deadline.clone(),
+            };
+            ends.push(worker::start(index, listeners, stops)?);
+        }
+
+        stop.await;
+        tracing::info!("stopping: no new connections, calls in flight may end");
+        app.draining.cancel();
+        let drained = drain(&app, ends, app.config.drain_timeout, &deadline).await;
+        if let Drained::Cut(cut) = drained {
+            tracing::warn!(cut, "the time to stop is over: calls were cut");
+        }
+        drop((cut, files));
+        Ok(drained)
+    }
+}
+
+async fn drain(
+    app: &crate::app::App,
+    ends: Vec<worker::Ended>,
+    patience: Duration,
+    deadline: &CancellationToken,
+) -> Drained {
+    app.mutations.close();
+    let workers = async {
+        let mut cut = 0;
+        for end in ends {
+            cut += end.await.unwrap_or_default();
+        }
+        cut
+    };
+    let mutations = async {
+        tokio::select! {
+            () = app.mutations.wait() => 0,
+            () = deadline.cancelled() => app.mutations.len(),
+        }
+    };
+    let over = async {
+        tokio::time::sleep(patience).await;
+        deadline.cancel();
+        std::future::pending::<Drained>().await
+    };
+    let ended = async {
+        // Workers first: until they have ended, a mutation may still begin.
+        match workers.await + mutations.await {
+            0 => Drained::Clean,
+            cut => Drained::Cut(cut),
+        }
+    };
+    tokio::select! {
+        drained = ended => drained,
+        never = over => never,
+    }
+}

@@ -1,0 +1,1 @@
+//! Credentials on every route, and who is answered without them.

@@ -1,0 +1,1 @@
+//! Bodies and headers: limits, slow clients, half-closed connections.

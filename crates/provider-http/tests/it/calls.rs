@@ -1,0 +1,1 @@
+//! Mutations, panics, request ids.

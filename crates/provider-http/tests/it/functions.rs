@@ -1,0 +1,1 @@
+//! Invocations through the whole server.

@@ -1,0 +1,1 @@
+//! Listeners: Unix sockets, several of them, what does not start.

@@ -1,0 +1,1 @@
+//! What `/metrics` says, and who counts what.
