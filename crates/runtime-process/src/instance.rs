@@ -1,0 +1,353 @@
+//! One running instance as the provider sees it: a watchdog process, the socket to it, its pipes.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{future, io};
+
+use provider_types::{ExitReason, InstanceId, LogOutput, RuntimeEvent};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::ProcessConfig;
+use crate::http_mode::Port;
+use crate::launch::{Launch, Report};
+use crate::lines::{self, LineSource};
+use crate::processes;
+
+/// How long a watchdog may take to end its tree once its lifeline is cut.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// What the instances of one runtime share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) events: broadcast::Sender<RuntimeEvent>,
+    /// The watchdogs that run; held while one is started or orphans are looked for.
+    watchdogs: Mutex<BTreeSet<i32>>,
+    adopt_orphans: bool,
+}
+
+/// A watchdog that was just started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    pid: Pid,
+    link: StdUnixStream,
+    pub(crate) lines: LineSource,
+    copies: Vec<JoinHandle<()>>,
+}
+
+/// An instance, to be told to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    pub(crate) pid: i32,
+    stop: mpsc::Sender<Duration>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(adopt_orphans: bool) -> Self {
+        // As many events as a reader may be late by; after that it is told to list again.
+        let (events, _) = broadcast::channel(1024);
+        Self {
+            events,
+            watchdogs: Mutex::default(),
+            adopt_orphans,
+        }
+    }
+
+    fn watchdogs(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.watchdogs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what a watchdog left behind: whoever carries the instance's mark, and, where orphans
+    /// come to us, every child that is no watchdog of ours. Blocks.
+    fn end_orphans(&self, mark: &str) -> bool {
+        let me = rustix::process::getpid().as_raw_nonzero().get();
+        let watchdogs = self.watchdogs();
+        processes::end(|seen| {
+            seen.iter()
+                .filter(|process| {
+                    let ours = self.adopt_orphans
+                        && process.parent == me
+                        && !watchdogs.contains(&process.pid.as_raw_nonzero().get());
+                    ours || process.has_variable(mark)
+                })
+                .cloned()
+                .collect()
+        })
+    }
+}
+
+/// Starts a watchdog. Blocks for as long as starting a process takes; needs a tokio runtime.
+pub(crate) fn spawn(
+    config: &ProcessConfig,
+    launch: &Launch,
+    shared: &Shared,
+) -> io::Result<Started> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    let mut command = std::process::Command::new(&config.watchdog.program);
+    command
+        .arg0(&config.watchdog.name)
+        .args(&config.watchdog.arguments)
+        .arg(&launch.function)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(user) = &config.run_as {
+        // This also drops all other groups.
+        command.uid(user.uid).gid(user.gid);
+    }
+    let mut watchdogs = shared.watchdogs();
+    let mut child = Command::from(command).spawn()?;
+    let pid = child
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+        .ok_or_else(|| io::Error::other("the watchdog ended before it began"))?;
+    watchdogs.insert(pid.as_raw_nonzero().get());
+    drop(watchdogs);
+
+    let (sink, lines) = lines::channel();
+    let mut copies = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        copies.push(tokio::spawn(
+            sink.clone().copy_from(pipe, LogOutput::Stdout),
+        ));
+    }
+    if let Some(pipe) = child.stderr.take() {
+        copies.push(tokio::spawn(sink.copy_from(pipe, LogOutput::Stderr)));
+    }
+    Ok(Started {
+        child,
+        pid,
+        link: ours,
+        lines,
+        copies,
+    })
+}
+
+impl Handle {
+    /// Asks the instance to end, kills it after `grace`, and waits for its end.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        // It does not listen once it has ended.
+        let _ = self.stop.send(grace).await;
+        self.ended().await;
+    }
+
+    pub(crate) async fn ended(&self) {
+        // An error means that its task is gone, and the instance with it.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+}
+
+/// Looks after an instance until it has ended.
+pub(crate) fn supervise(
+    id: InstanceId,
+    started: Started,
+    launch: Launch,
+    port: Option<Port>,
+    mark: String,
+    shared: Arc<Shared>,
+) -> (Handle, LineSource) {
+    let (stop, stops) = mpsc::channel(4);
+    let (ended_sender, ended) = watch::channel(false);
+    let pid = started.pid.as_raw_nonzero().get();
+    let Started {
+        child,
+        pid: raw,
+        link,
+        lines,
+        copies,
+    } = started;
+    tokio::spawn(async move {
+        let mut watched = Watched {
+            id: id.clone(),
+            child,
+            pid: raw,
+            stops,
+            shared: shared.clone(),
+            cause: None,
+        };
+        let (status, stopping) = watched.run(link, launch).await;
+        let cause = watched.cause.take();
+        let orphans = shared.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            orphans.watchdogs().remove(&pid);
+            orphans.end_orphans(&mark)
+        })
+        .await;
+        if !matches!(swept, Ok(true)) {
+            tracing::error!(instance = %id, "processes of an ended instance could not be killed");
+        }
+        // Nobody holds the pipes any more: what is in them is the instance's last words.
+        for copy in copies {
+            let _ = copy.await;
+        }
+        // Only now may its port be another's.
+        drop(port);
+        let reason = reason(cause, status, stopping);
+        tracing::debug!(instance = %id, ?reason, "instance ended");
+        ended_sender.send_replace(true);
+        // Without a listener there is nobody to tell.
+        let _ = shared.events.send(RuntimeEvent::Exited { id, reason });
+    });
+    (Handle { pid, stop, ended }, lines)
+}
+
+struct Watched {
+    id: InstanceId,
+    child: Child,
+    pid: Pid,
+    stops: mpsc::Receiver<Duration>,
+    shared: Arc<Shared>,
+    /// What the watchdog said of its end.
+    cause: Option<ExitReason>,
+}
+
+impl Watched {
+    /// Until the watchdog has exited: its status, and whether it was told to.
+    async fn run(&mut self, link: StdUnixStream, launch: Launch) -> (Option<ExitStatus>, bool) {
+        let (mut reports, mut lifeline) = match connect(link, &launch).await {
+            Ok((reports, lifeline)) => (Some(reports), Some(lifeline)),
+            Err(error) => {
+                tracing::warn!(instance = %self.id, %error, "the watchdog took no configuration");
+                (None, None)
+            }
+        };
+        let mut kill_at: Option<Instant> = None;
+        let mut stopping = false;
+        let status = loop {
+            tokio::select! {
+                // Reports come first: what the watchdog says counts for more than its status.
+                biased;
+                report = next_report(&mut reports) => match report {
+                    Some(report) => self.hear(report),
+                    None => reports = None,
+                },
+                status = self.child.wait() => break status.ok(),
+                stop = self.stops.recv(), if !self.stops.is_closed() || !stopping => {
+                    // A closed channel means that the runtime is gone: no grace for nobody.
+                    let grace = stop.unwrap_or(Duration::ZERO);
+                    if !stopping {
+                        stopping = true;
+                        // It may have exited just now; then its status follows.
+                        let _ = kill_process(self.pid, Signal::TERM);
+                    }
+                    let wanted = Instant::now() + grace;
+                    kill_at = Some(kill_at.map_or(wanted, |earlier| earlier.min(wanted)));
+                }
+                () = until(kill_at) => {
+                    if lifeline.take().is_some() {
+                        kill_at = Some(Instant::now() + LAST_MOMENT);
+                    } else {
+                        kill_at = None;
+                        self.kill_tree().await;
+                    }
+                }
+            }
+        };
+        while let Some(report) = next_report_now(&mut reports).await {
+            self.hear(report);
+        }
+        (status, stopping)
+    }
+
+    fn hear(&mut self, report: Report) {
+        match report {
+            Report::Ready => {
+                let _ = self
+                    .shared
+                    .events
+                    .send(RuntimeEvent::Ready(self.id.clone()));
+            }
+            Report::Failed(why) => self.cause = Some(ExitReason::StartFailed(why)),
+            Report::ExitedWith(code) => self.cause = Some(ExitReason::Code(code)),
+            Report::KilledBy(signal) => self.cause = Some(ExitReason::Signal(signal)),
+        }
+    }
+
+    /// For a watchdog that does not even end itself: a function may have stopped it.
+    async fn kill_tree(&self) {
+        let root = self.pid.as_raw_nonzero().get();
+        let killed = tokio::task::spawn_blocking(move || {
+            processes::end(|seen| {
+                seen.iter()
+                    .filter(|process| process.pid.as_raw_nonzero().get() == root)
+                    .filter(|process| !process.zombie)
+                    .cloned()
+                    .collect()
+            })
+        });
+        if !matches!(killed.await, Ok(true)) {
+            tracing::error!(instance = %self.id, "the watchdog could not be killed");
+        }
+    }
+}
+
+type Reports = Lines<BufReader<OwnedReadHalf>>;
+
+/// Hands over the configuration.
+async fn connect(link: StdUnixStream, launch: &Launch) -> io::Result<(Reports, OwnedWriteHalf)> {
+    link.set_nonblocking(true)?;
+    let (read, mut write) = UnixStream::from_std(link)?.into_split();
+    let mut line = serde_json::to_vec(launch)?;
+    line.push(b'\n');
+    write.write_all(&line).await?;
+    Ok((BufReader::new(read).lines(), write))
+}
+
+async fn next_report(reports: &mut Option<Reports>) -> Option<Report> {
+    match reports {
+        Some(lines) => {
+            let line = lines.next_line().await.ok().flatten()?;
+            serde_json::from_str(&line).ok()
+        }
+        None => future::pending().await,
+    }
+}
+
+/// What is left of the reports of a watchdog that has exited.
+async fn next_report_now(reports: &mut Option<Reports>) -> Option<Report> {
+    if reports.is_none() {
+        return None;
+    }
+    next_report(reports).await
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => future::pending().await,
+    }
+}
+
+fn reason(cause: Option<ExitReason>, status: Option<ExitStatus>, stopping: bool) -> ExitReason {
+    if stopping {
+        return ExitReason::Stopped;
+    }
+    cause.unwrap_or_else(|| {
+        let status = status.unwrap_or_default();
+        match status.signal() {
+            Some(signal) => ExitReason::Signal(signal),
+            None => ExitReason::Code(status.code().unwrap_or(0)),
+        }
+    })
+}

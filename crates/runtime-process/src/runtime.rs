@@ -1,0 +1,564 @@
+//! The runtime: instances by id, and what the engine asks of them.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use provider_types::{
+    BoxStream, Capabilities, Endpoint, ErrorKind, FunctionRef, FunctionSpec, InstanceId,
+    InstanceSpec, InstanceState, InstanceStats, LogChunk, Prepared, ProviderError, Runtime,
+    RuntimeEvent, RuntimeInstance, SecretName,
+};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::config::{ProcessConfig, SetupError};
+use crate::environment::{self, DEFAULT_PATH, Place};
+use crate::http_mode::{self, HttpMode, Port, Ports};
+use crate::instance::{self, Handle, Shared};
+use crate::instance_dir::{self, InstanceDir, SOCKET};
+use crate::launch::{Launch, Settings};
+use crate::lines::LineSource;
+use crate::processes;
+use crate::program::{IMAGE_NOT_RUN, Mode, Places, Program};
+use crate::sandbox::{Rules, SandboxStatus, holds};
+use crate::words::in_words;
+
+/// Runs functions as child processes, each below a watchdog of its own.
+///
+/// Dropping it ends all instances at once.
+#[derive(Debug)]
+pub struct ProcessRuntime {
+    inner: Arc<Inner>,
+    /// One start at a time, so that the same id twice is one instance.
+    starting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: ProcessConfig,
+    sandbox: SandboxStatus,
+    private_temp: bool,
+    ports: Arc<Ports>,
+    shared: Arc<Shared>,
+    instances: Mutex<HashMap<InstanceId, Instance>>,
+    /// Goes with the process, so a killed one leaves none behind.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Instance {
+    shown: RuntimeInstance,
+    handle: Handle,
+    dir: InstanceDir,
+    lines: Option<LineSource>,
+    /// Keeps the directory reachable by the short name in the endpoint.
+    _dir_handle: Option<File>,
+}
+
+impl ProcessRuntime {
+    /// Makes the directory for instances, ends and removes what a killed provider left there, and
+    /// asks the kernel what it can do. Blocks briefly.
+    ///
+    /// # Errors
+    /// When a directory cannot be used, or orphans cannot be adopted.
+    pub fn new(mut config: ProcessConfig) -> Result<Self, SetupError> {
+        let mode = if config.run_as.is_some() {
+            0o711
+        } else {
+            0o700
+        };
+        config.run_dir = own_dir(&config.run_dir, mode)?;
+        let lock = lock(&config.run_dir)?;
+        if let Some(dir) = &mut config.functions_dir {
+            *dir = existing_dir(dir).map_err(|source| SetupError::FunctionsDir {
+                path: dir.clone(),
+                source,
+            })?;
+        }
+        // Rules are kept by the kernel for real paths.
+        config.hidden.push(config.run_dir.clone());
+        for path in config.hidden.iter_mut().chain([&mut config.temp_dir]) {
+            *path = fs::canonicalize(&*path).unwrap_or_else(|_| path.clone());
+        }
+        config
+            .environment
+            .retain(|name, _| environment::INHERITED.contains(&name.as_str()));
+        config
+            .environment
+            .entry("PATH".to_owned())
+            .or_insert_with(|| DEFAULT_PATH.to_owned());
+        if let Some(user) = &config.run_as {
+            let home = user.home.to_string_lossy().into_owned();
+            config.environment.insert("HOME".to_owned(), home);
+        }
+        if config.adopt_orphans {
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+                .map_err(|error| SetupError::Adopt(error.into()))?;
+        }
+        clean(&config.run_dir).map_err(|source| SetupError::RunDir {
+            path: config.run_dir.clone(),
+            source,
+        })?;
+        let sandbox = SandboxStatus::probe(config.sandbox);
+        let private_temp = sandbox == SandboxStatus::Enforced
+            && config.hidden.iter().any(|dir| holds(&config.temp_dir, dir));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                sandbox,
+                private_temp,
+                ports: Arc::new(Ports::new()),
+                shared: Arc::new(Shared::new(config.adopt_orphans)),
+                instances: Mutex::default(),
+                config,
+                _lock: lock,
+            }),
+            starting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Whether the kernel holds functions to their own and the temporary directory.
+    #[must_use]
+    pub fn sandbox(&self) -> SandboxStatus {
+        self.inner.sandbox
+    }
+
+    /// Whether each instance has a temporary directory of its own, because the common one holds
+    /// what functions must not read.
+    #[must_use]
+    pub fn has_private_temp(&self) -> bool {
+        self.inner.private_temp
+    }
+}
+
+impl Inner {
+    fn instances(&self) -> MutexGuard<'_, HashMap<InstanceId, Instance>> {
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, id: &InstanceId) -> Option<Handle> {
+        self.instances().get(id).map(|it| it.handle.clone())
+    }
+
+    fn resolve(&self, spec: &FunctionSpec) -> Result<Program, ProviderError> {
+        let search_path = spec.env_vars.get("PATH");
+        let search_path = search_path.or_else(|| self.config.environment.get("PATH"));
+        let places = Places {
+            functions_dir: self.config.functions_dir.as_deref(),
+            search_path: search_path.map_or(DEFAULT_PATH, String::as_str),
+        };
+        let program = Program::resolve(spec, places)?;
+        self.keep_out(program.image_dir.as_deref())?;
+        self.keep_out(program.command.first().map(Path::new))?;
+        let listens = match &program.mode {
+            Mode::Http(HttpMode::Fixed { address, .. }) => Some(*address),
+            // Any will do to see whether the settings make sense.
+            Mode::Http(HttpMode::Told) => Some((Ipv4Addr::LOCALHOST, 1).into()),
+            Mode::Watchdog => None,
+        };
+        self.settings(spec, listens)
+            .watchdog_config()
+            .map_err(|error| ProviderError::invalid(format!("envVars: {}", in_words(&error))))?;
+        Ok(program)
+    }
+
+    /// A function may read and write where its program is, so that must not be our own state.
+    fn keep_out(&self, path: Option<&Path>) -> Result<(), ProviderError> {
+        let Some(Ok(real)) = path.map(fs::canonicalize) else {
+            return Ok(());
+        };
+        let within = |dir: &PathBuf| holds(dir, &real);
+        if self.config.functions_dir.as_ref().is_some_and(within)
+            || !self.config.hidden.iter().any(within)
+        {
+            return Ok(());
+        }
+        Err(ProviderError::invalid(
+            "the image or program lies in a directory that belongs to the provider itself: move \
+             it elsewhere",
+        ))
+    }
+
+    /// Starts an instance that there is not. Blocks.
+    fn start(&self, spec: &InstanceSpec) -> Result<RuntimeInstance, ProviderError> {
+        let function = &spec.function;
+        let program = self.resolve(function)?;
+        let port = match &program.mode {
+            Mode::Http(HttpMode::Told) => Some(self.ports.take().map_err(|error| {
+                ProviderError::unavailable("there is no free port for the program")
+                    .with_cause(error)
+            })?),
+            Mode::Http(HttpMode::Fixed { .. }) | Mode::Watchdog => None,
+        };
+        let listens = listens(&program.mode, port.as_ref())?;
+
+        let failed = |what: &'static str| {
+            move |error: io::Error| ProviderError::internal(what).with_cause(error)
+        };
+        let path = self.config.run_dir.join(spec.id.as_str());
+        let dir = InstanceDir::create(path, self.config.run_as.clone(), &spec.secrets)
+            .map_err(failed("the instance's directory could not be made"))?;
+        let (endpoint, dir_handle) = match listens {
+            Some(address) => (Endpoint::tcp(address), None),
+            None => unix_endpoint(&dir).map_err(failed("the instance's directory is gone"))?,
+        };
+        let launch = self.launch(function, &program, &dir, listens);
+        let started = match instance::spawn(&self.config, &launch, &self.shared) {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = dir.remove();
+                return Err(failed("the watchdog could not be started")(error));
+            }
+        };
+        let shown = RuntimeInstance::new(spec.id.clone(), function.function.clone(), endpoint);
+        let mark = format!("{MARK}={}", dir.secrets().display());
+        let (handle, lines) = instance::supervise(
+            spec.id.clone(),
+            started,
+            launch,
+            port,
+            mark,
+            self.shared.clone(),
+        );
+        let instance = Instance {
+            shown: shown.clone(),
+            handle,
+            dir,
+            lines: Some(lines),
+            _dir_handle: dir_handle,
+        };
+        self.instances().insert(spec.id.clone(), instance);
+        Ok(shown)
+    }
+
+    fn settings(&self, spec: &FunctionSpec, listens: Option<SocketAddr>) -> Settings {
+        Settings {
+            variables: spec.env_vars.clone(),
+            listens,
+            first_byte_timeout: self.config.first_byte_timeout,
+            idle_timeout: self.config.idle_timeout,
+        }
+    }
+
+    fn launch(
+        &self,
+        spec: &FunctionSpec,
+        program: &Program,
+        dir: &InstanceDir,
+        listens: Option<SocketAddr>,
+    ) -> Launch {
+        let config = &self.config;
+        let temp_dir = if self.private_temp {
+            dir.temp()
+        } else {
+            config.temp_dir.clone()
+        };
+        let working_dir = program.image_dir.clone().unwrap_or_else(|| dir.work());
+        let place = Place {
+            inherited: &config.environment,
+            temp_dir: &temp_dir,
+            gateway_url: &config.gateway_url,
+            secrets_dir: &dir.secrets(),
+            listens,
+        };
+        let rules = (self.sandbox == SandboxStatus::Enforced).then(|| {
+            let program_dir = program
+                .command
+                .first()
+                .map(Path::new)
+                .and_then(Path::parent);
+            let mut readable = vec![dir.path().to_owned(), working_dir.clone()];
+            readable.extend(program_dir.map(Path::to_owned));
+            readable.extend(config.functions_dir.clone());
+            Rules {
+                hidden: config.hidden.clone(),
+                readable,
+                writable: vec![
+                    working_dir.clone(),
+                    dir.work(),
+                    dir.temp(),
+                    temp_dir.clone(),
+                ],
+            }
+        });
+        Launch {
+            function: spec.function.to_string(),
+            command: program.command.clone(),
+            environment: environment::environment(spec, place),
+            settings: self.settings(spec, listens),
+            socket_dir: dir.path().to_owned(),
+            working_dir,
+            rules,
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError> {
+        let inner = self.inner.clone();
+        let spec = spec.clone();
+        let program = blocking(move || inner.resolve(&spec)).await?;
+        let mut prepared = Prepared::default();
+        prepared.single_instance = program.single_instance();
+        if let Some(said) = program.image_not_run {
+            prepared.warnings.push(said.clone());
+            prepared.annotations.push((IMAGE_NOT_RUN.to_owned(), said));
+        }
+        Ok(prepared)
+    }
+
+    async fn start(&self, spec: InstanceSpec) -> Result<RuntimeInstance, ProviderError> {
+        let _turn = self.starting.lock().await;
+        if let Some(there) = self.inner.instances().get(&spec.id) {
+            return Ok(there.shown.clone());
+        }
+        let inner = self.inner.clone();
+        blocking(move || inner.start(&spec)).await
+    }
+
+    async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError> {
+        if let Some(handle) = self.inner.handle(id) {
+            handle.stop(grace).await;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &InstanceId) -> Result<(), ProviderError> {
+        if let Some(handle) = self.inner.handle(id) {
+            handle.stop(Duration::ZERO).await;
+        }
+        let Some(instance) = self.inner.instances().remove(id) else {
+            return Ok(());
+        };
+        blocking(move || instance.dir.remove())
+            .await
+            .map_err(|error| {
+                ProviderError::internal("the instance's directory could not be removed")
+                    .with_cause(error)
+            })
+    }
+
+    async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError> {
+        let mut list: Vec<RuntimeInstance> = self
+            .inner
+            .instances()
+            .values()
+            .map(|instance| {
+                let mut shown = instance.shown.clone();
+                if instance.handle.has_ended() {
+                    shown.state = InstanceState::Exited;
+                }
+                shown
+            })
+            .collect();
+        list.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(list)
+    }
+
+    async fn stats(&self, id: &InstanceId) -> Result<InstanceStats, ProviderError> {
+        let handle = self.inner.handle(id).ok_or_else(|| unknown(id))?;
+        if handle.has_ended() {
+            return Ok(InstanceStats::default());
+        }
+        let usage = blocking(move || processes::usage(handle.pid)).await;
+        Ok(usage.map_or_else(InstanceStats::default, |usage| {
+            InstanceStats::new(usage.resident_bytes, usage.cpu)
+        }))
+    }
+
+    async fn refresh_secrets(
+        &self,
+        function: &FunctionRef,
+        secrets: &[(SecretName, Vec<u8>)],
+    ) -> Result<(), ProviderError> {
+        let dirs: Vec<InstanceDir> = self
+            .inner
+            .instances()
+            .values()
+            .filter(|it| it.shown.function == *function && !it.handle.has_ended())
+            .map(|it| it.dir.clone())
+            .collect();
+        let secrets = secrets.to_vec();
+        blocking(move || dirs.iter().try_for_each(|dir| dir.write_secrets(&secrets)))
+            .await
+            .map_err(|error| {
+                ProviderError::internal("the secrets of a running function could not be written")
+                    .with_cause(error)
+            })
+    }
+
+    fn events(&self) -> BoxStream<RuntimeEvent> {
+        let receiver = self.inner.shared.events.subscribe();
+        // A reader that is late learns that it missed something, and lists again.
+        Box::pin(stream::unfold(
+            (receiver, false),
+            |(mut receiver, missed)| async move {
+                if missed {
+                    return Some((RuntimeEvent::Back, (receiver, false)));
+                }
+                match receiver.recv().await {
+                    Ok(event) => Some((event, (receiver, false))),
+                    Err(RecvError::Lagged(_)) => Some((RuntimeEvent::Lost, (receiver, true))),
+                    Err(RecvError::Closed) => None,
+                }
+            },
+        ))
+    }
+
+    async fn logs(&self, id: &InstanceId) -> Result<BoxStream<LogChunk>, ProviderError> {
+        let mut instances = self.inner.instances();
+        let instance = instances.get_mut(id).ok_or_else(|| unknown(id))?;
+        match instance.lines.take() {
+            Some(lines) => Ok(lines.into_stream()),
+            None => Err(ProviderError::new(
+                ErrorKind::Conflict,
+                format!("the log lines of instance {id} were taken already"),
+            )),
+        }
+    }
+}
+
+/// The variable by which an instance's processes are known, whoever their parent is.
+const MARK: &str = "OPENFAAS_SECRETS_DIR";
+
+/// The file in the run directory that its user holds locked.
+const LOCK: &str = ".lock";
+
+fn unknown(id: &InstanceId) -> ProviderError {
+    ProviderError::not_found(format!("there is no instance {id}"))
+}
+
+/// Where the program itself is to listen, if it does.
+fn listens(mode: &Mode, port: Option<&Port>) -> Result<Option<SocketAddr>, ProviderError> {
+    match mode {
+        Mode::Watchdog => Ok(None),
+        Mode::Http(HttpMode::Told) => Ok(port.map(Port::address)),
+        Mode::Http(HttpMode::Fixed { address, knob }) => {
+            if http_mode::is_taken(*address) {
+                return Err(ProviderError::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "port {} is in use already: give another one in {knob}, or leave it out \
+                         and let the program listen on the port in its variable PORT",
+                        address.port()
+                    ),
+                ));
+            }
+            Ok(Some(*address))
+        }
+    }
+}
+
+/// The socket's address; by way of an open directory where the path is too long for one.
+fn unix_endpoint(dir: &InstanceDir) -> io::Result<(Endpoint, Option<File>)> {
+    if dir.socket_fits() {
+        return Ok((Endpoint::unix(dir.socket()), None));
+    }
+    let handle = File::open(dir.path())?;
+    let short = format!("/proc/self/fd/{}/{SOCKET}", handle.as_raw_fd());
+    Ok((Endpoint::unix(short), Some(handle)))
+}
+
+/// Makes a directory for us alone, or takes one that is ours.
+fn own_dir(path: &Path, mode: u32) -> Result<PathBuf, SetupError> {
+    let failed = |source| SetupError::RunDir {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(failed)?;
+    // Not through a link that somebody else may have put there.
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(SetupError::ForeignRunDir {
+            path: path.to_owned(),
+        });
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    fs::canonicalize(path).map_err(failed)
+}
+
+/// Two runtimes on one directory would remove each other's instances.
+fn lock(run_dir: &Path) -> Result<File, SetupError> {
+    let failed = |source| SetupError::RunDir {
+        path: run_dir.to_owned(),
+        source,
+    };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(run_dir.join(LOCK))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(SetupError::InUse {
+            path: run_dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn existing_dir(path: &Path) -> io::Result<PathBuf> {
+    let real = fs::canonicalize(path)?;
+    if real.is_dir() {
+        Ok(real)
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+/// Ends and removes what a killed provider left behind. Its watchdogs have ended their trees by
+/// themselves, unless they were killed with it.
+fn clean(run_dir: &Path) -> io::Result<()> {
+    let entries: Vec<PathBuf> = fs::read_dir(run_dir)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| !path.ends_with(LOCK))
+        .collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let below = format!("{MARK}={}/", run_dir.display());
+    if !processes::end(|seen| {
+        let marked = seen.iter().filter(|it| it.has_variable_below(&below));
+        marked.cloned().collect()
+    }) {
+        tracing::warn!("processes of an earlier run could not be killed");
+    }
+    entries
+        .iter()
+        .try_for_each(|path| instance_dir::remove_all(path))
+}
+
+/// Runs what blocks where blocking is fine.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The tokio runtime ends; nothing polls this any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

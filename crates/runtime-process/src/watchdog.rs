@@ -1,0 +1,236 @@
+//! The watchdog process of one instance: what the hidden sub-command runs.
+//!
+//! It is alone in its session and adopts the orphans below it, so that everything that the
+//! function ever starts can be found from here. Its standard input is the lifeline: when it ends,
+//! the provider is gone, and the whole tree is killed.
+
+use std::convert::Infallible;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use provider_watchdog::{Listener, Logs, Watchdog, WatchdogError, tree};
+use tokio::net::TcpStream;
+use tokio::net::unix::pipe::Sender;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::instance_dir::SOCKET;
+use crate::launch::{Launch, Report};
+use crate::processes;
+use crate::words::in_words;
+
+/// How long the kernel may take to end killed processes.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Between two looks for orphans that have ended.
+const REAP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two attempts to reach a program that does not listen yet.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs one instance's watchdog. Call it first thing in `main`, before any thread is started, when
+/// the first argument is [`crate::WATCHDOG_ARGUMENT`].
+///
+/// It reads what to do from standard input, writes log lines to standard output and error, and
+/// ends with its parent.
+pub fn watchdog_main() -> ExitCode {
+    // Its own session, out of reach of the terminal; a leader of a group is in one already.
+    let _ = rustix::process::setsid();
+    // Not the provider's name: `pkill` on that is not meant for its functions.
+    let _ = rustix::thread::set_name(c"fwatchdog");
+
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line) {
+        // The provider went away before it said anything.
+        Ok(0) | Err(_) => return ExitCode::FAILURE,
+        Ok(_) => {}
+    }
+    let Ok(provider) = Provider::connect() else {
+        return ExitCode::FAILURE;
+    };
+    let code = match serde_json::from_str::<Launch>(&line) {
+        Ok(launch) => run(&launch, &provider),
+        Err(error) => Err(error.into()),
+    };
+    // Also what a function left running after its calls.
+    let _ = tree::end_tree(Duration::ZERO, END_LIMIT);
+    match code {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            provider.tell(&Report::Failed(in_words(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why an instance cannot run.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("the watchdog was told nothing that it understands")]
+    Launch(#[from] serde_json::Error),
+    #[error("the working directory {path:?} cannot be entered")]
+    WorkingDir { path: PathBuf, source: io::Error },
+    #[error("the function's socket cannot be made")]
+    Socket(#[source] io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::SandboxError),
+    #[error(transparent)]
+    Config(#[from] provider_watchdog::ConfigError),
+    #[error("the watchdog cannot run")]
+    System(#[source] io::Error),
+    #[error(transparent)]
+    Serve(#[from] WatchdogError),
+}
+
+/// The way back to the provider.
+struct Provider(Mutex<UnixStream>);
+
+impl Provider {
+    fn connect() -> io::Result<Self> {
+        let socket = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self(Mutex::new(UnixStream::from(socket))))
+    }
+
+    fn tell(&self, report: &Report) {
+        let Ok(mut line) = serde_json::to_vec(report) else {
+            return;
+        };
+        line.push(b'\n');
+        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A provider that is gone is noticed by the lifeline.
+        let _ = socket.write_all(&line);
+    }
+}
+
+fn run(launch: &Launch, provider: &Provider) -> Result<(), RunError> {
+    tree::adopt_orphans().map_err(RunError::System)?;
+    let listener = listen(&launch.socket_dir).map_err(RunError::Socket)?;
+    std::env::set_current_dir(&launch.working_dir).map_err(|source| RunError::WorkingDir {
+        path: launch.working_dir.clone(),
+        source,
+    })?;
+    if let Some(rules) = &launch.rules {
+        rules.enforce()?;
+    }
+    // From here on there may be threads: they are bound by the rules too.
+    std::thread::Builder::new()
+        .name("lifeline".to_owned())
+        .stack_size(256 * 1024)
+        .spawn(hold_on)
+        .map_err(RunError::System)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::System)?
+        .block_on(serve(launch, listener, provider))
+}
+
+/// Waits for the provider to go away, and ends everything when it has.
+fn hold_on() {
+    let mut stdin = io::stdin().lock();
+    let mut nothing = [0; 64];
+    loop {
+        match stdin.read(&mut nothing) {
+            Ok(0) => break,
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
+            _ => {}
+        }
+    }
+    let _ = tree::end_tree(Duration::ZERO, END_LIMIT);
+    #[expect(
+        clippy::exit,
+        reason = "the process has nobody left to work for, and this is not its main thread"
+    )]
+    std::process::exit(0);
+}
+
+/// Makes the socket by its short name, as a socket's address is short and the directory may not
+/// be.
+fn listen(dir: &Path) -> io::Result<UnixListener> {
+    std::env::set_current_dir(dir)?;
+    let listener = UnixListener::bind(SOCKET)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(
+    launch: &Launch,
+    listener: UnixListener,
+    provider: &Provider,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
+    let children = signal(SignalKind::child()).map_err(RunError::System)?;
+    let listener = tokio::net::UnixListener::from_std(listener).map_err(RunError::System)?;
+    let logs = Logs::new(
+        pipe(io::stdout()).map_err(RunError::System)?,
+        pipe(io::stderr()).map_err(RunError::System)?,
+    );
+    let watchdog = Watchdog::new(launch.watchdog_config()?, logs)?;
+    let served = watchdog.serve(Listener::from(listener), None, async {
+        terminate.recv().await;
+    });
+    let ready = async {
+        if let Some(address) = launch.settings.listens {
+            until_it_listens(address).await;
+        }
+        provider.tell(&Report::Ready);
+        std::future::pending::<Infallible>().await
+    };
+    let served = tokio::select! {
+        biased;
+        served = served => served,
+        never = ready => match never {},
+        never = reap_orphans(children) => match never {},
+    };
+    match served {
+        Err(WatchdogError::Ended(status)) => {
+            provider.tell(&match status.signal() {
+                Some(signal) => Report::KilledBy(signal),
+                None => Report::ExitedWith(status.code().unwrap_or(0)),
+            });
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Takes ended orphans off the kernel. The watchdog waits for its own children, each the leader of
+/// a group in our session; everything else came to us when its parent ended.
+async fn reap_orphans(mut children: Signal) -> Infallible {
+    let session = rustix::process::getsid(None).map_or(0, |id| id.as_raw_nonzero().get());
+    let me = rustix::process::getpid().as_raw_nonzero().get();
+    loop {
+        // It never ends while this process runs.
+        children.recv().await;
+        for process in processes::all() {
+            let own = process.leads_its_group() && process.session == session;
+            if process.zombie && process.parent == me && !own {
+                processes::reap(&process);
+            }
+        }
+        // Under load children end all the time, and a look at all processes costs.
+        tokio::time::sleep(REAP_PAUSE).await;
+    }
+}
+
+/// The writing end of a pipe that we were started with; nobody else holds it, so that it can be
+/// told not to block.
+fn pipe(end: impl AsFd) -> io::Result<Sender> {
+    Sender::from_owned_fd(end.as_fd().try_clone_to_owned()?)
+}
+
+/// A program gets no more notice of its readiness than that it takes a connection.
+async fn until_it_listens(address: SocketAddr) {
+    let mut pause = FIRST_PAUSE;
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

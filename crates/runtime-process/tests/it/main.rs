@@ -1,0 +1,18 @@
+//! The runtime on real processes: what the engine relies on.
+//!
+//! * `serving`: modes, environment, secrets, readiness
+//! * `ending`: stops, exits, kills, leftovers
+//! * `sandbox`: what a function may touch
+//! * `output`: log lines
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests too"
+)]
+
+mod ending;
+mod output;
+mod sandbox;
+mod serving;
+mod support;

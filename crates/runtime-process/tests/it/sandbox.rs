@@ -1,0 +1,121 @@
+//! What a function may touch, on a kernel with Landlock; on one without, that it is said.
+
+use std::fs;
+
+use runtime_process::SandboxStatus;
+
+use crate::support::{Bench, call, function, process, with};
+
+/// Tries what its arguments say, one by one, and tells how it went.
+const TRIES: &str = r#"#!/bin/sh
+while read what path; do
+  case $what in
+    write) (echo x > "$path") 2>/dev/null ;;
+    read) (cat "$path" > /dev/null) 2>/dev/null ;;
+    list) (ls "$path" > /dev/null) 2>/dev/null ;;
+  esac && echo "$what yes" || echo "$what no"
+done
+"#;
+
+async fn tried(bench: &mut Bench, tries: &str) -> Vec<String> {
+    let image = bench.script("tries", TRIES);
+    let it = bench.up(function(&image)).await;
+    let script = tries.replace("$ID", it.id.as_str());
+    let (_, text) = call(&it.endpoint, &script).await;
+    text.lines().map(str::to_owned).collect()
+}
+
+fn enforced(bench: &Bench) -> bool {
+    match bench.runtime.sandbox() {
+        SandboxStatus::Enforced => true,
+        SandboxStatus::Missing => {
+            // This machine's kernel decides, not the test: there is nothing to hold then.
+            let lists = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+            assert!(!lists.contains("landlock"), "{lists}");
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_function_writes_to_its_own_and_the_temporary_directory_only() {
+    let mut bench = Bench::new();
+    if !enforced(&bench) {
+        return;
+    }
+    assert!(bench.runtime.has_private_temp(), "the state lies in it");
+    let root = bench.dir.path().display().to_string();
+    let tries = format!(
+        "write {root}/outside\nwrite {root}/functions/outside\nwrite /usr/outside\n\
+         write ./inside\nwrite {root}/state/run/$ID/tmp/inside\nwrite /dev/null\n"
+    );
+    let done = tried(&mut bench, &tries).await;
+    let expected = ["no", "no", "no", "yes", "yes", "yes"].map(|it| format!("write {it}"));
+    assert_eq!(done, expected);
+    assert!(!bench.path("outside").exists());
+}
+
+#[tokio::test]
+async fn a_function_reads_neither_the_state_nor_the_secrets_of_others() {
+    let credentials = tempfile::tempdir().unwrap();
+    fs::write(credentials.path().join("basic-auth-password"), "secret").unwrap();
+    let mut bench = Bench::with(|config| config.hidden.push(credentials.path().to_owned()));
+    if !enforced(&bench) {
+        return;
+    }
+    fs::write(bench.path("state/state.redb"), "desired").unwrap();
+    let other = bench.start_with(process("cat"), &[("key", "theirs")]).await;
+    let root = bench.dir.path().display().to_string();
+    let tries = format!(
+        "read {root}/state/state.redb\nlist {root}/state\nwrite {root}/state/state.redb\n\
+         read {root}/state/run/{}/secrets/key\nread {}/basic-auth-password\n\
+         list {root}/state/run/$ID/secrets\nread /etc/passwd\nread {root}/functions/tries\n",
+        other.id,
+        credentials.path().display(),
+    );
+    let done = tried(&mut bench, &tries).await;
+    let expected = [
+        "read no", "list no", "write no", "read no", "read no", "list yes", "read yes", "read yes",
+    ];
+    assert_eq!(done, expected);
+    assert_eq!(
+        fs::read(bench.path("state/state.redb")).unwrap(),
+        b"desired"
+    );
+}
+
+#[tokio::test]
+async fn a_function_signals_nobody_outside() {
+    let mut bench = Bench::new();
+    if !enforced(&bench) {
+        return;
+    }
+    let image = bench.script(
+        "kills",
+        "#!/bin/sh\nkill -0 $VICTIM 2>/dev/null && echo yes || echo no\n",
+    );
+    let victim = std::process::id().to_string();
+    let it = bench
+        .up(with(function(&image), &[("VICTIM", &victim)]))
+        .await;
+    let said = call(&it.endpoint, "").await.1;
+    // Kernels before 6.12 cannot hold signals back.
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(['.', '-'])
+        .filter_map(|it| it.parse::<u32>().ok());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert_eq!(said, if version >= (6, 12) { "no\n" } else { "yes\n" });
+}
+
+#[tokio::test]
+async fn it_can_be_turned_off() {
+    let mut bench = Bench::with(|config| config.sandbox = false);
+    assert_eq!(bench.runtime.sandbox(), SandboxStatus::Off);
+    let outside = bench.path("outside").display().to_string();
+    assert_eq!(
+        tried(&mut bench, &format!("write {outside}\n")).await,
+        ["write yes"]
+    );
+}
