@@ -22,6 +22,20 @@ async fn only_who_has_the_credentials_is_let_in() {
     let right = whoami().basic_auth("admin", Some("correct")).send().await;
     assert_eq!(right.unwrap().text().await.unwrap(), "admin\n");
 
+    // Others take over while it runs.
+    std::fs::write(directory.path().join("basic-auth-password"), "another\n").unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let changed = whoami().basic_auth("admin", Some("another")).send().await;
+        if changed.unwrap().status() == 200 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "they never did");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let old = whoami().basic_auth("admin", Some("correct")).send().await;
+    assert_eq!(old.unwrap().status(), 401);
+
     let open = client.get(format!("{}/healthz", program.url)).send().await;
     assert_eq!(open.unwrap().status(), 200);
 }

@@ -4,7 +4,11 @@
     reason = "helpers of tests; a panic in them is a failed test"
 )]
 
+// The one that the log source's own tests use.
+#[path = "../../../crates/provider-logs/tests/it/journald.rs"]
+mod journald;
 mod program;
 
 // One module an example, of the same name.
 mod auth_alone;
+mod log_source_alone;

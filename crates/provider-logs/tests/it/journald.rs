@@ -68,12 +68,11 @@ impl Drop for Journald {
     fn drop(&mut self) {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         held.0 -= 1;
-        if held.0 == 0 {
-            if let Some(mut daemon) = held.1.take() {
-                let pid = rustix::process::Pid::from_child(&daemon);
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-                let _ = daemon.wait();
-            }
+        let ours = if held.0 == 0 { held.1.take() } else { None };
+        if let Some(mut daemon) = ours {
+            let pid = rustix::process::Pid::from_child(&daemon);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = daemon.wait();
         }
     }
 }
