@@ -47,6 +47,9 @@ struct Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialFilesError {
+    /// The directory is the empty path. (The Go SDK calls it an invalid mount path.)
+    #[error("no directory of credential files is named; the present one is `.`")]
+    NoDirectory,
     /// A file could not be read.
     #[error("could not read the credential file {}", path.display())]
     Unreadable {
@@ -106,7 +109,8 @@ impl CredentialFiles {
     /// Reads all of them.
     ///
     /// # Errors
-    /// When any file is missing, unreadable, not text, or holds what [`Credentials::new`] refuses.
+    /// When a directory is the empty path, or any file is missing, unreadable, not text, or holds
+    /// what [`Credentials::new`] refuses.
     pub fn load(&mut self) -> Result<BasicAuth, CredentialFilesError> {
         for pair in &mut self.pairs {
             pair.held = Some(pair.read()?);
@@ -166,6 +170,9 @@ impl CredentialFiles {
 
 impl Pair {
     fn read(&self) -> Result<Credentials, CredentialFilesError> {
+        if self.user == Path::new(USER_FILE) {
+            return Err(CredentialFilesError::NoDirectory);
+        }
         let (user, password) = (read_text(&self.user)?, read_text(&self.password)?);
         Credentials::new(user.trim(), password.trim()).map_err(|source| {
             let path = match source {

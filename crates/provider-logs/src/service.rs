@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
@@ -121,7 +122,7 @@ impl<B> Service<Request<B>> for LogService {
 struct Refusal {
     status: StatusCode,
     text: String,
-    retry_after: Option<u64>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -155,15 +156,17 @@ impl Refusal {
             );
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, seconds.into());
+        if let Some(after) = self.retry_after {
+            // Whole seconds, and never 0: that would read as "at once".
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, seconds.max(1).into());
         }
         response
     }
 }
 
-/// The statuses that `provider-http` gives these errors too; no other crate may decide them for a
-/// whole provider.
+/// The statuses that `provider-http` gives these errors too, which decides them for a whole
+/// provider.
 impl From<ProviderError> for Refusal {
     fn from(error: ProviderError) -> Self {
         let status = match error.kind() {
@@ -181,7 +184,7 @@ impl From<ProviderError> for Refusal {
             tracing::warn!(error = &error as &dyn std::error::Error, "log query failed");
         }
         let mut refusal = Self::new(status, error.message());
-        refusal.retry_after = error.retry_after().map(|after| after.as_secs().max(1));
+        refusal.retry_after = error.retry_after();
         refusal
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tempfile::TempDir;
@@ -93,6 +94,15 @@ fn what_cannot_be_used_is_refused_and_names_the_file_but_never_its_content() {
 }
 
 #[test]
+fn an_empty_path_does_not_mean_the_present_directory() {
+    let error = CredentialFiles::in_directory("").load().unwrap_err();
+    assert!(
+        matches!(error, CredentialFilesError::NoDirectory),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_change_counts_once_two_readings_agree() {
     let directory = directory(b"admin", b"old");
     let mut files = CredentialFiles::in_directory(directory.path());
@@ -173,6 +183,56 @@ fn one_pair_in_trouble_does_not_hold_up_the_other() {
     files.read_again(&auth);
     assert!(lets_in(&auth, "a", "1"));
     assert!(lets_in(&auth, "b", "3") && !lets_in(&auth, "b", "2"));
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn trouble_is_logged_once_and_secrets_never() {
+    let directory = directory(b"admin", b"hunter2");
+    let path = directory.path().join(PASSWORD_FILE);
+    let mut files = CredentialFiles::in_directory(directory.path());
+    let auth = files.load().unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let logged = |word: &str| {
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(!log.contains("hunter"), "{log}");
+        log.matches(word).count()
+    };
+
+    tracing::subscriber::with_default(subscriber, || {
+        fs::write(&path, "").unwrap();
+        for _ in 0..3 {
+            files.read_again(&auth);
+        }
+        assert_eq!((logged("WARN"), logged("the password is empty")), (1, 1));
+        fs::write(&path, "hunter3").unwrap();
+        files.read_again(&auth);
+        files.read_again(&auth);
+        assert_eq!((logged("WARN"), logged("credentials replaced")), (1, 1));
+        fs::remove_file(&path).unwrap();
+        for _ in 0..3 {
+            files.read_again(&auth);
+        }
+        assert_eq!((logged("WARN"), logged("No such file")), (2, 1));
+    });
 }
 
 /// A directory as Kubernetes mounts a secret: the files are links through `..data`, which is a link

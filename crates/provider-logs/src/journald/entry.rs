@@ -118,6 +118,8 @@ impl<'de> Visitor<'de> for AnyShape {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(message: &str) -> Option<String> {
@@ -171,5 +173,19 @@ mod tests {
             line,
             Line::new("42", UNIX_EPOCH + Duration::from_millis(1500), "")
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Entry::parse(&line);
+        }
+
+        #[test]
+        fn any_bytes_are_text(bytes in proptest::collection::vec(any::<u8>(), 1..100)) {
+            let read = text(&format!("{bytes:?}"));
+            let lossy = String::from_utf8_lossy(&bytes);
+            prop_assert_eq!(read.as_deref(), Some(lossy.trim_end_matches('\n')));
+        }
     }
 }

@@ -6,9 +6,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use provider_types::{Line, LogEvent, LogRequest, LogSource, LogStream, ProviderError};
+use http_body_util::BodyExt as _;
+use provider_logs::LogService;
+use provider_types::{
+    Identity, Line, LogEvent, LogRequest, LogSource, LogStream, NameRule, Namespace, ProviderError,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tower::ServiceExt as _;
 
 use crate::client::{PATIENCE, Reply, serve};
 
@@ -41,12 +46,13 @@ impl LogSource for Echo {
                 "function: unknown.openfaas-fn not found",
             )),
             "busy" => Err(ProviderError::unavailable("the store is being opened")
-                .with_retry_after(Duration::from_secs(3))),
+                .with_retry_after(Duration::from_millis(2001))),
             "broken" => Err(ProviderError::internal("the logs cannot be read")
                 .with_cause(std::io::Error::other("secret path"))),
             _ => {
+                let caller = request.context.caller.map(|caller| caller.name);
                 let asked = format!(
-                    "{} {:?} {:?} {}",
+                    "{} {:?} {:?} {} {caller:?}",
                     request.function, request.instance, request.tail, request.follow
                 );
                 let time = UNIX_EPOCH + Duration::from_millis(1500);
@@ -74,8 +80,24 @@ async fn a_line_is_a_message_of_five_keys_and_a_newline() {
         reply.response.text().await.unwrap(),
         "{\"name\":\"f\",\"namespace\":\"dev\",\"instance\":\"f-1\",\
          \"timestamp\":\"1970-01-01T00:00:01.5Z\",\
-         \"text\":\"f.dev Some(\\\"\\u003ca\\u003e\\\") Some(2) false\"}\n"
+         \"text\":\"f.dev Some(\\\"\\u003ca\\u003e\\\") Some(2) false None\"}\n"
     );
+}
+
+#[tokio::test]
+async fn a_program_chooses_its_default_namespace_its_name_rule_and_its_callers() {
+    let service = LogService::new(Echo)
+        .default_namespace(Namespace::new("apps").unwrap())
+        .name_rule(NameRule::Dotted);
+    let mut request = http::Request::get("/system/logs?name=A.b")
+        .body(())
+        .unwrap();
+    request.extensions_mut().insert(Identity::new("admin"));
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let line: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(line["text"], "A.b.apps None None false Some(\"admin\")");
 }
 
 #[tokio::test]
