@@ -83,6 +83,9 @@ pub(crate) struct Instance {
     pub(crate) replica: Option<Replica>,
     /// Tells its task to end it; gone once that was said.
     leave: Option<oneshot::Sender<Leave>>,
+    /// It ended by itself, and why is still being found out. Its place is not free until that is
+    /// known, for the next start may have to wait.
+    failing: bool,
     /// The last reading of what it uses.
     pub(crate) sample: Option<(Instant, InstanceStats)>,
 }
@@ -216,6 +219,7 @@ impl State {
     /// it wrote is known.
     pub(crate) fn exited(&mut self, id: &InstanceId, reason: ExitReason, slot: &Slot) {
         if let Some(instance) = self.instances.get_mut(id) {
+            instance.failing = !instance.is_leaving();
             instance.leave(slot, Some(reason));
         }
     }
@@ -399,7 +403,8 @@ impl State {
         let present = self
             .instances
             .values()
-            .filter(|instance| instance.generation == generation && !instance.is_leaving())
+            .filter(|instance| instance.generation == generation)
+            .filter(|instance| instance.failing || !instance.is_leaving())
             .count() as u64;
         for _ in present..wanted {
             let id = new_id(self.target.spec.function.name.as_str(), around.rng);
@@ -411,6 +416,7 @@ impl State {
                 endpoint: None,
                 replica: None,
                 leave: Some(sender),
+                failing: false,
                 sample: None,
             };
             self.instances.insert(id.clone(), instance);

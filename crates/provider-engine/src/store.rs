@@ -15,8 +15,6 @@
 //! Calls block on the disk: make them where blocking is fine.
 
 mod record;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 

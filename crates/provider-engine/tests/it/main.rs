@@ -1,0 +1,22 @@
+//! What users of the engine can rely on, over a runtime that only pretends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers outside of test functions may panic too"
+)]
+
+/// The runtime that pretends, and short words for what tests do.
+mod fake;
+
+/// Instances that fail, and what becomes of them.
+mod failures;
+/// Deploy, update, scale, delete, status.
+mod functions;
+/// Log lines: bounds, filters, followers.
+mod logs;
+/// What survives a restart, and what is refused at the start.
+mod restart;
+/// Secrets and namespaces.
+mod stores;
