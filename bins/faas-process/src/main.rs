@@ -1,3 +1,152 @@
 //! An OpenFaaS-compatible provider that runs local programs as functions.
+//!
+//! Reads the configuration, opens the engine on the process runtime, serves until a signal comes,
+//! drains. The same binary is the watchdog of each of its functions: then nothing of this runs.
 
-fn main() {}
+mod address;
+mod args;
+mod banner;
+mod config;
+mod failure;
+mod signals;
+
+use std::env;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use provider_engine::{Engine, EngineConfig};
+use provider_http::{Authenticator, BasicAuth, CredentialFiles, Purpose, Server};
+use provider_types::wire::{ProviderInfo, VersionInfo};
+use runtime_process::{ProcessRuntime, WATCHDOG_ARGUMENT, watchdog_main};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::banner::Banner;
+use crate::config::Settings;
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::signals::Signals;
+
+fn main() -> ExitCode {
+    // The rules of a function's sandbox bind threads: none may exist by then.
+    if env::args_os()
+        .nth(1)
+        .is_some_and(|it| it == WATCHDOG_ARGUMENT)
+    {
+        return watchdog_main();
+    }
+    let settings = Settings::read(Args::parse(), |name| env::var(name).ok());
+    match settings.and_then(|settings| run(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell where this fails.
+            let _ = writeln!(io::stderr(), "faas-process: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .try_from_env()
+        .context("RUST_LOG is wrong: give a level such as debug, or target=level")
+        .or_fail(Kind::Usage)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .or_fail(Kind::Running)?;
+    let served = control.block_on(serve(settings));
+    control.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let signals = Signals::new().or_fail(Kind::Running)?;
+    let auth = credentials(settings)?;
+    let listen = address::settle(&settings.listen)?;
+    let config = settings.runtime(address::gateway_url(&listen));
+    let runtime = ProcessRuntime::new(config).or_fail(Kind::Directory)?;
+    let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
+
+    let mut config = EngineConfig::new(&settings.state_dir);
+    config.default_namespace = settings.http.default_namespace.clone();
+    config.info = ProviderInfo::new(
+        "faas-process",
+        "processes",
+        VersionInfo::new(
+            env!("CARGO_PKG_VERSION"),
+            option_env!("FAAS_PROCESS_COMMIT").unwrap_or("unknown"),
+        ),
+    );
+    let engine = Engine::open(config, Arc::new(runtime))
+        .await
+        .or_fail(Kind::Directory)?;
+
+    let main = match settings.system_listen {
+        Some(_) => Purpose::Functions,
+        None => Purpose::All,
+    };
+    let mut server = Server::builder(engine.clone())
+        .resolver(engine.resolver())
+        .secrets(engine.clone())
+        .namespaces(engine.clone())
+        .logs(engine.clone())
+        .config(settings.http.clone())
+        .bind_for(main, listen);
+    if let Some(address) = &settings.system_listen {
+        server = server.bind_for(Purpose::System, address);
+    }
+    if let Some(address) = &settings.metrics_listen {
+        server = server.bind_for(Purpose::Metrics, address);
+    }
+    if let Some(auth) = auth {
+        server = server.auth(auth);
+    }
+    let served = match server.listen() {
+        Ok(server) => {
+            let banner = Banner {
+                settings,
+                addresses: server.addresses().cloned().collect(),
+                sandbox,
+                private_temp,
+                root: rustix::process::geteuid().is_root(),
+            };
+            // Where nobody reads it, nobody misses it.
+            let _ = write!(io::stdout(), "{banner}");
+            tokio::select! {
+                served = server.serve_until(signals.clone().reach(1)) => served.map(drop),
+                () = signals.clone().reach(2) => Ok(()),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    tokio::select! {
+        () = engine.shutdown(settings.http.drain_timeout) => {}
+        () = signals.reach(2) => {}
+    }
+    served.or_fail(Kind::Address)
+}
+
+/// Reads the credentials and follows their files, where they are asked for.
+fn credentials(settings: &Settings) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
+    if !settings.http.basic_auth {
+        return Ok(None);
+    }
+    let mut files = CredentialFiles::in_directory(&settings.http.secret_mount_path);
+    let auth: BasicAuth = files
+        .load()
+        .context("basic_auth is on, but the credentials below secret_mount_path cannot be used")
+        .or_fail(Kind::Credentials)?;
+    tokio::spawn(files.watch(auth.clone()));
+    Ok(Some(Arc::new(auth)))
+}

@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use clap::Parser;
+use provider_http::Role;
+
+const ABOUT: &str = "\
+An OpenFaaS-compatible provider that runs local programs as functions.
+
+Functions run as the user that runs this provider and are not isolated from each other: deploy
+only programs that you would run yourself. Where the kernel has Landlock they cannot write outside
+their own and the temporary directory, nor read the provider's state and credentials.
+
+A function's envProcess is the command that is run. Its image may name a directory, in which the
+command then runs, or a program; any other image is only a name, and nothing is pulled.";
+
+const AFTER: &str = "\
+Variables, each with the flag's meaning where there is one:
+  listen, state_dir, functions_dir, role, allow_host, run_as, basic_auth, secret_mount_path, port
+  header_timeout (10s)     for the header of a request
+  upstream_timeout (60s)   for the first byte of a function's reply
+  idle_timeout (5m)        for silence on a stream
+  read_timeout             stands for the first two
+  resolve_timeout (25s)    for an instance to get ready, a start from zero included
+  connect_timeout (5s), total_timeout (none), drain_timeout (60s), write_timeout
+  max_idle_conns (1024), max_idle_conns_per_host, trusted_proxies, function_namespace
+  RUST_LOG (info)          what is logged, for example debug or provider_engine=debug
+
+Exit codes:
+  0  told to stop, and drained
+  1  failed while it ran
+  2  a flag or variable is wrong
+  3  an address cannot be listened on
+  4  the state directory, or another one, cannot be used
+  5  the credentials cannot be used
+
+Examples:
+  faas-process
+      on 127.0.0.1:8080, without credentials, for this machine only
+  faas-process --ephemeral
+      to try something: a free port, and nothing is kept
+  faas-process --listen 0.0.0.0:8080 --basic-auth --secret-mount-path /etc/faas
+      for others, with the user and password in /etc/faas/basic-auth-user and basic-auth-password
+  faas-process --functions-dir ./functions
+      so that image hello means ./functions/hello";
+
+/// What was given on the command line. Everything has a variable too, and the flag wins.
+#[derive(Debug, Default, Parser)]
+#[command(name = "faas-process", version, about = ABOUT, long_about = ABOUT, after_help = AFTER)]
+pub(crate) struct Args {
+    /// Address to listen on: HOST:PORT, :PORT for all interfaces, or unix:/PATH [default:
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Addresses")]
+    pub(crate) listen: Option<String>,
+    /// One more address, for /system/ calls; --listen then answers function calls only
+    #[arg(long, value_name = "ADDRESS", help_heading = "Addresses")]
+    pub(crate) system_listen: Option<String>,
+    /// One more address, for /metrics and /healthz, open to everybody
+    #[arg(long, value_name = "ADDRESS", help_heading = "Addresses")]
+    pub(crate) metrics_listen: Option<String>,
+    /// Who talks to the provider: standalone (clients do) or provider (a gateway does) [default:
+    /// standalone]
+    #[arg(long, value_parser = Role::from_str, help_heading = "Addresses")]
+    pub(crate) role: Option<Role>,
+
+    /// Where functions and secrets are kept [default: $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/faas-process, else ~/.local/state/faas-process]
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where an image that is a relative path is looked up [default: the working directory]
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub(crate) functions_dir: Option<PathBuf>,
+    /// Keep the state in a temporary directory, and take a free port unless --listen names one
+    #[arg(long, conflicts_with = "state_dir", help_heading = "Directories")]
+    pub(crate) ephemeral: bool,
+
+    /// Ask for credentials, which are in the files basic-auth-user and basic-auth-password
+    #[arg(long, help_heading = "Protection")]
+    pub(crate) basic_auth: bool,
+    /// The directory of these files [default: /run/secrets]
+    #[arg(long, value_name = "DIR", help_heading = "Protection")]
+    pub(crate) secret_mount_path: Option<PathBuf>,
+    /// Also answer /system/ calls for this Host where no credentials are asked for; may be repeated
+    #[arg(long, value_name = "HOST", help_heading = "Protection")]
+    pub(crate) allow_host: Vec<String>,
+    /// Run functions as this user (needs root)
+    #[arg(long, value_name = "USER", help_heading = "Protection")]
+    pub(crate) run_as: Option<String>,
+    /// Let functions read and write whatever their user may
+    #[arg(long, help_heading = "Protection")]
+    pub(crate) no_sandbox: bool,
+}

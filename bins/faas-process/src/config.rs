@@ -1,0 +1,259 @@
+//! The command line and the environment, made into what the parts of the provider are told.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use provider_http::{Config, Role};
+use runtime_process::{ProcessConfig, User};
+
+use crate::args::Args;
+use crate::failure::{Failure, Kind, OrFail as _};
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// The proxy says that a function is too slow; the watchdog only where it could not.
+const AFTER_THE_PROXY: Duration = Duration::from_secs(1);
+
+/// Everything that was decided before anything is opened.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) http: Config,
+    /// The main address.
+    pub(crate) listen: String,
+    pub(crate) system_listen: Option<String>,
+    pub(crate) metrics_listen: Option<String>,
+    pub(crate) state_dir: PathBuf,
+    /// Removes the state again.
+    pub(crate) temporary: Option<tempfile::TempDir>,
+    pub(crate) functions_dir: Option<PathBuf>,
+    pub(crate) run_as: Option<User>,
+    pub(crate) sandbox: bool,
+}
+
+impl Settings {
+    /// Reads flags and variables; an empty variable counts as not set.
+    pub(crate) fn read(
+        args: Args,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut http = Config::from_vars(variable).or_fail(Kind::Usage)?;
+        if let Some(role) = args.role {
+            http.role = role;
+        } else if variable("role").is_none() {
+            http.role = Role::Standalone;
+        }
+        http.basic_auth |= args.basic_auth;
+        if let Some(path) = args.secret_mount_path {
+            http.secret_mount_path = path;
+        }
+        http.allow_hosts.extend(args.allow_host);
+
+        let (state_dir, temporary) = if args.ephemeral {
+            let dir = tempfile::Builder::new()
+                .prefix("faas-process-")
+                .tempdir()
+                .or_fail(Kind::Directory)?;
+            (dir.path().to_owned(), Some(dir))
+        } else {
+            let given = args
+                .state_dir
+                .or_else(|| variable("state_dir").map(PathBuf::from));
+            (given.map_or_else(|| default_state_dir(variable), Ok)?, None)
+        };
+        let from_port = variable("port").map(|_| format!("127.0.0.1:{}", http.port));
+        let listen = args
+            .listen
+            .or_else(|| variable("listen"))
+            .or_else(|| args.ephemeral.then(|| ANY_PORT.to_owned()))
+            .or(from_port)
+            .unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+        let run_as = args.run_as.or_else(|| variable("run_as"));
+        Ok(Self {
+            http,
+            listen,
+            system_listen: args.system_listen,
+            metrics_listen: args.metrics_listen,
+            state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
+            temporary,
+            functions_dir: args
+                .functions_dir
+                .or_else(|| variable("functions_dir").map(PathBuf::from)),
+            run_as: run_as.as_deref().map(user).transpose()?,
+            sandbox: !args.no_sandbox,
+        })
+    }
+
+    /// What the runtime is told, once the address is known.
+    pub(crate) fn runtime(&self, gateway_url: String) -> ProcessConfig {
+        let mut config = ProcessConfig::new(self.run_dir());
+        config.functions_dir.clone_from(&self.functions_dir);
+        config.hidden.push(self.state_dir.clone());
+        if self.http.basic_auth {
+            config.hidden.push(self.http.secret_mount_path.clone());
+        }
+        config.environment = inherited();
+        config.temp_dir = env::temp_dir();
+        config.gateway_url = gateway_url;
+        config.first_byte_timeout = self.http.upstream_timeout.saturating_add(AFTER_THE_PROXY);
+        config.idle_timeout = self.http.idle_timeout;
+        config.sandbox = self.sandbox;
+        config.run_as.clone_from(&self.run_as);
+        // Nothing else in this process starts children.
+        config.adopt_orphans = true;
+        config
+    }
+
+    /// Instances live below the state. Those of another user cannot get through to there, so they
+    /// have a place of their own, the same one at each start.
+    fn run_dir(&self) -> PathBuf {
+        if self.run_as.is_none() {
+            return self.state_dir.join("run");
+        }
+        let mut hasher = DefaultHasher::new();
+        self.state_dir.hash(&mut hasher);
+        Path::new("/run").join(format!("faas-process-{:016x}", hasher.finish()))
+    }
+}
+
+fn default_state_dir(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Failure> {
+    // systemd gives several, separated by colons, where a unit asks for several.
+    if let Some(dirs) = variable("STATE_DIRECTORY") {
+        return Ok(PathBuf::from(dirs.split(':').next().unwrap_or_default()));
+    }
+    let absolute = |name: &str| {
+        let dir = variable(name).map(PathBuf::from);
+        dir.filter(|dir| dir.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|dir| dir.join("faas-process"))
+        .ok_or_else(|| {
+            Failure::usage(
+                "there is no place for the state: HOME is not set, so give --state-dir, or \
+                 --ephemeral to keep none",
+            )
+        })
+}
+
+fn user(name: &str) -> Result<User, Failure> {
+    let user = User::find(name).map_err(|error| {
+        Failure::usage(format!(
+            "--run-as {name:?}: {error}; name one that is there"
+        ))
+    })?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::usage(format!(
+            "--run-as {name:?} needs root: start the provider as that user instead"
+        )));
+    }
+    Ok(user)
+}
+
+/// Of our own environment, what programs get.
+fn inherited() -> BTreeMap<String, String> {
+    ["PATH", "HOME", "LANG", "TZ"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn read(line: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let args = Args::try_parse_from(format!("faas-process {line}").split_ascii_whitespace())
+            .map_err(|error| error.to_string())?;
+        Settings::read(args, |name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+        .map_err(|failure| {
+            assert_eq!(failure.kind, Kind::Usage);
+            failure.to_string()
+        })
+    }
+
+    const HOME: (&str, &str) = ("HOME", "/home/u");
+
+    #[test]
+    fn nothing_has_to_be_said() {
+        let settings = read("", &[HOME]).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:8080");
+        assert_eq!(
+            settings.state_dir,
+            Path::new("/home/u/.local/state/faas-process")
+        );
+        assert_eq!(settings.http.role, Role::Standalone);
+        assert!(settings.sandbox && !settings.http.basic_auth);
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_variable_and_that_over_the_default() {
+        let variables = [
+            HOME,
+            ("listen", "127.0.0.1:1"),
+            ("role", "provider"),
+            ("port", "7"),
+        ];
+        let settings = read("--role standalone", &variables).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:1");
+        assert_eq!(settings.http.role, Role::Standalone);
+        let settings = read("--listen unix:/x", &variables).unwrap();
+        assert_eq!(settings.listen, "unix:/x");
+        assert_eq!(settings.http.role, Role::Provider);
+        assert_eq!(
+            read("", &[HOME, ("port", "7")]).unwrap().listen,
+            "127.0.0.1:7"
+        );
+        assert_eq!(
+            read("", &[HOME, ("listen", "")]).unwrap().listen,
+            DEFAULT_LISTEN
+        );
+    }
+
+    #[test]
+    fn the_state_is_where_the_system_wants_it() {
+        let at = |variables: &[(&str, &str)]| read("", variables).unwrap().state_dir;
+        let xdg = ("XDG_STATE_HOME", "/xdg");
+        assert_eq!(at(&[HOME, xdg]), Path::new("/xdg/faas-process"));
+        let systemd = ("STATE_DIRECTORY", "/var/lib/faas:/var/lib/other");
+        assert_eq!(at(&[HOME, xdg, systemd]), Path::new("/var/lib/faas"));
+        assert_eq!(at(&[systemd, ("state_dir", "/mine")]), Path::new("/mine"));
+        assert!(read("", &[]).unwrap_err().contains("--state-dir"));
+    }
+
+    #[test]
+    fn an_ephemeral_provider_takes_a_free_port_and_leaves_nothing() {
+        let settings = read("--ephemeral", &[]).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:0");
+        let dir = settings.state_dir.clone();
+        assert!(dir.is_dir());
+        drop(settings);
+        assert!(!dir.exists());
+        assert_eq!(read("--ephemeral --listen :1", &[]).unwrap().listen, ":1");
+    }
+
+    #[test]
+    fn a_wrong_value_says_which_and_why() {
+        let said = |line, variables: &[_]| read(line, variables).unwrap_err();
+        assert!(said("", &[HOME, ("basic_auth", "yes")]).contains("basic_auth=\"yes\""));
+        assert!(said("", &[HOME, ("read_timeout", "soon")]).contains("read_timeout"));
+        assert!(said("--role gateway", &[HOME]).contains("--role"));
+        assert!(said("--run-as no-such-user", &[HOME]).contains("no-such-user"));
+        assert!(said("--ephemeral --state-dir /x", &[HOME]).contains("--state-dir"));
+    }
+
+    #[test]
+    fn functions_see_four_of_our_variables() {
+        let inherited = inherited();
+        assert!(inherited.contains_key("PATH"));
+        assert!(inherited.len() <= 4, "{inherited:?}");
+    }
+}
