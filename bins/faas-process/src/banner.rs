@@ -44,6 +44,16 @@ impl Display for Banner<'_> {
 }
 
 impl Banner<'_> {
+    /// Puts into the log what an operator should change.
+    pub(crate) fn warn(&self) {
+        if self.root && self.settings.run_as.is_none() {
+            tracing::warn!("functions run as root: start with --run-as USER, or not as root");
+        }
+        if self.sandbox != SandboxStatus::Enforced {
+            tracing::warn!("functions are not sandboxed: they can read the provider's state");
+        }
+    }
+
     fn calls(&self) -> String {
         if self.settings.http.basic_auth {
             format!(

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn run(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
-        .try_from_env()
+        .parse(env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default())
         .context("RUST_LOG is wrong: give a level such as debug, or target=level")
         .or_fail(Kind::Usage)?;
     tracing_subscriber::fmt()
@@ -121,6 +121,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
                 private_temp,
                 root: rustix::process::geteuid().is_root(),
             };
+            banner.warn();
             // Where nobody reads it, nobody misses it.
             let _ = write!(io::stdout(), "{banner}");
             tokio::select! {

@@ -5,7 +5,9 @@ use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -508,6 +510,7 @@ fn lock(run_dir: &Path) -> Result<File, SetupError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(run_dir.join(LOCK))
         .map_err(failed)?;
     match file.try_lock() {
