@@ -1,1 +1,131 @@
 //! Mutations, panics, request ids.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{PATIENCE, start};
+
+/// Waits until a flag is set; the flag's owner does it, or the test fails.
+async fn becomes_true(flag: &std::sync::atomic::AtomicBool) {
+    let wait = async {
+        while !flag.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("it never happened");
+}
+
+#[tokio::test]
+async fn a_mutation_runs_to_its_end_when_the_client_leaves() {
+    let server = start(|s| s).await;
+    let body = r#"{"service":"slow","image":"i"}"#;
+    let head = format!(
+        "POST /system/functions HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    client
+        .write_all(format!("{head}{body}").as_bytes())
+        .await
+        .unwrap();
+    server.backend.slow_begun.notified().await;
+    // A reset, so that the server cannot take it for a half-closed connection.
+    client.set_zero_linger().unwrap();
+    drop(client);
+    becomes_true(&server.backend.slow_done).await;
+    let list = server.ask("GET", "/system/functions", "").await;
+    assert!(list.body.contains("\"slow\""), "{list:?}");
+}
+
+#[tokio::test]
+async fn a_read_is_given_up_when_the_client_leaves() {
+    let server = start(|s| s).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "GET /system/function/slow HTTP/1.1\r\nHost: {}\r\n\r\n",
+        server.address
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    server.backend.slow_begun.notified().await;
+    assert!(!server.backend.slow_dropped.load(Ordering::SeqCst));
+    drop(client);
+    becomes_true(&server.backend.slow_dropped).await;
+}
+
+#[tokio::test]
+async fn a_log_stream_is_given_up_when_the_client_leaves() {
+    let server = start(|s| s).await;
+    server.backend.add("f");
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "GET /system/logs?name=f&follow=1 HTTP/1.1\r\nHost: {}\r\n\r\n",
+        server.address
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    while !seen.contains("\"text\"") {
+        let mut buffer = [0; 1024];
+        let read = tokio::io::AsyncReadExt::read(&mut client, &mut buffer);
+        let read = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        assert!(read > 0, "the stream ended: {seen:?}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    assert!(!server.backend.slow_dropped.load(Ordering::SeqCst));
+    drop(client);
+    becomes_true(&server.backend.slow_dropped).await;
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_with_the_request_id_and_the_server_goes_on() {
+    let server = start(|s| s).await;
+    let id = [("X-Request-Id", "id-42")];
+    for (method, target, body) in [
+        ("GET", "/system/function/panics", ""),
+        (
+            "POST",
+            "/system/functions",
+            r#"{"service":"panics","image":"i"}"#,
+        ),
+        ("GET", "/function/panics", ""),
+    ] {
+        let reply = server.ask_with(method, target, &id, body).await;
+        assert_eq!(reply.status, 500, "{method} {target}: {reply:?}");
+        assert_eq!(
+            reply.refusal(),
+            "internal error; request id: id-42",
+            "{method} {target}"
+        );
+    }
+    assert_eq!(server.ask("GET", "/healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_reply_to_a_system_call_has_a_request_id() {
+    let server = start(|s| s).await;
+    for target in ["/system/info", "/system/nowhere", "/healthz", "/nowhere"] {
+        let given = server
+            .ask_with("GET", target, &[("X-Request-Id", "mine")], "")
+            .await;
+        assert_eq!(given.header("x-request-id"), "mine", "{target}");
+        let made = server.ask("GET", target, "").await.header("x-request-id");
+        assert_eq!(made.len(), 32, "{target}: {made}");
+        assert_ne!(
+            made,
+            server.ask("GET", target, "").await.header("x-request-id")
+        );
+    }
+    let call_id = server
+        .ask_with("GET", "/system/info", &[("X-Call-Id", "call-1")], "")
+        .await;
+    assert_eq!(call_id.header("x-request-id"), "call-1");
+    let forged = server
+        .ask_with("GET", "/system/info", &[("X-Request-Id", "a b")], "")
+        .await;
+    assert_ne!(forged.header("x-request-id"), "a b");
+}

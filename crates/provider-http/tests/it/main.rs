@@ -15,3 +15,4 @@ mod listeners;
 mod metrics;
 mod routes;
 mod support;
+mod upstream;
