@@ -6,6 +6,7 @@ mod listen;
 mod stream;
 mod worker;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -94,7 +95,6 @@ pub enum Drained {
 /// Connections are served by worker threads, one a core, each with a single-threaded runtime, its
 /// own listener and its own connections to functions. System calls are handed over to the runtime
 /// that [`Server::serve_until`] is called in.
-#[derive(Debug)]
 pub struct Server<R: Resolver = NoResolver> {
     builder: ServerBuilder<R>,
     groups: Vec<(Group, Purpose)>,
@@ -182,13 +182,25 @@ impl<R: Resolver> Server<R> {
 
         stop.await;
         tracing::info!("stopping: no new connections, calls in flight may end");
+        // Without its file nobody finds a Unix socket any more.
+        drop(files);
         app.draining.cancel();
         let drained = drain(&app, ends, app.config.drain_timeout, &deadline).await;
         if let Drained::Cut(cut) = drained {
             tracing::warn!(cut, "the time to stop is over: calls were cut");
         }
-        drop((cut, files));
+        drop(cut);
         Ok(drained)
+    }
+}
+
+impl<R: Resolver> fmt::Debug for Server<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("builder", &self.builder)
+            .field("groups", &self.groups)
+            .field("workers", &self.workers)
+            .finish()
     }
 }
 

@@ -21,12 +21,16 @@ use crate::guard::Local;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// The end of a worker.
+#[derive(Clone)]
 pub(super) struct Stops {
     /// The server is told to stop.
     pub(super) draining: CancellationToken,
     /// Nobody waits any longer: what still runs is cut.
     pub(super) over: CancellationToken,
 }
+
+/// How long a handshake that was under way at the stop may take.
+const LAST_ARRIVALS: Duration = Duration::from_millis(200);
 
 /// What a worker says when it has ended: how many connections it had to cut.
 pub(super) type Ended = oneshot::Receiver<usize>;
@@ -66,12 +70,7 @@ async fn run<R: Resolver>(accepting: Vec<(Acceptor, Arc<Shared<R>>)>, stops: Sto
     let open = TaskTracker::new();
     let acceptors = TaskTracker::new();
     for (acceptor, shared) in accepting {
-        acceptors.spawn(accept(
-            acceptor,
-            shared,
-            open.clone(),
-            stops.draining.clone(),
-        ));
+        acceptors.spawn(accept(acceptor, shared, open.clone(), stops.clone()));
     }
     acceptors.close();
     let drained = async {
@@ -89,8 +88,9 @@ async fn accept<R: Resolver>(
     acceptor: Acceptor,
     shared: Arc<Shared<R>>,
     open: TaskTracker,
-    draining: CancellationToken,
+    stops: Stops,
 ) {
+    let Stops { draining, over } = stops;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -102,9 +102,21 @@ async fn accept<R: Resolver>(
             Err(error) => pause(&error).await,
         }
     }
-    // Closing a listener resets the connections that wait in it: take them in first.
-    while let Some(accepted) = acceptor.accept_waiting() {
-        spawn(accepted, &shared, &open);
+    // Closing a listener resets the connections that wait in it, and those whose handshake is under
+    // way: no new ones first, then take in what comes of the old ones.
+    acceptor.take_no_more();
+    let last = tokio::time::sleep(LAST_ARRIVALS);
+    let mut last = std::pin::pin!(last);
+    loop {
+        tokio::select! {
+            biased;
+            accepted = acceptor.accept() => match accepted {
+                Ok(accepted) => spawn(accepted, &shared, &open),
+                Err(error) => pause(&error).await,
+            },
+            () = last.as_mut() => break,
+            () = over.cancelled() => break,
+        }
     }
 }
 
@@ -153,34 +165,38 @@ impl Acceptor {
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
-        std::future::poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    fn poll_accept(
-        &self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<Accepted>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(socket, peer)| {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
                 // A client that left in between is noticed when it is read from.
                 let _ = socket.set_nodelay(true);
-                (Socket::Tcp(socket), Some(peer))
-            }),
-            Self::Unix(listener) => listener
-                .poll_accept(cx)
-                .map_ok(|(socket, _)| (Socket::Unix(socket), None)),
+                Ok((Socket::Tcp(socket), Some(peer)))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                Ok((Socket::Unix(socket), None))
+            }
         }
     }
 
-    /// A connection that waits to be accepted, if there is one.
-    fn accept_waiting(&self) -> Option<Accepted> {
-        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-        loop {
-            match self.poll_accept(&mut nobody) {
-                std::task::Poll::Ready(Ok(accepted)) => return Some(accepted),
-                std::task::Poll::Ready(Err(error))
-                    if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                _ => return None,
+    /// Has the kernel drop what would open a new connection, as if it had been lost on the way. The
+    /// client tries again in a second and then finds the port closed, or another server on it.
+    /// A Unix socket has lost its file by now, so nobody finds it.
+    fn take_no_more(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(listener) = self {
+            use socket2::SockFilter;
+
+            // Classic BPF over the TCP header: drop what has SYN and not ACK in the flags, byte 13.
+            let no_syn = [
+                SockFilter::new(0x30, 0, 0, 13),
+                SockFilter::new(0x54, 0, 0, 0x12),
+                SockFilter::new(0x15, 0, 1, 0x02),
+                SockFilter::new(0x06, 0, 0, 0),
+                SockFilter::new(0x06, 0, 0, u32::MAX),
+            ];
+            if let Err(error) = socket2::SockRef::from(listener).attach_filter(&no_syn) {
+                tracing::debug!(%error, "new connections cannot be held off before the end");
             }
         }
     }

@@ -60,28 +60,32 @@ async fn calls_in_flight_end_and_say_that_the_connection_does() {
 #[tokio::test]
 async fn a_kept_connection_is_told_that_the_server_is_not_ready() {
     let server = start(|s| s).await;
-    let mut client = send(&server, "/healthz").await;
-    let mut one = vec![0; 4096];
-    let n = client.read(&mut one).await.unwrap();
-    assert_eq!(Reply::parse(&one[..n]).status, 200);
-    let address = server.address;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let mut ask = async || {
+        let head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"\r\n\r\n") {
+            reply.push(client.read_u8().await.unwrap());
+        }
+        Reply::parse(&reply)
+    };
+    assert_eq!(ask().await.status, 200);
     let stopping = tokio::spawn(server.stop());
-    // The listener closes first; then the connection asks once more.
-    let closed = async {
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    let told = async {
+        loop {
+            let reply = ask().await;
+            if reply.status == 503 {
+                return reply;
+            }
+            assert_eq!(
+                (reply.status, reply.header("connection").as_str()),
+                (200, "")
+            );
         }
     };
-    tokio::time::timeout(PATIENCE, closed).await.unwrap();
-    client
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .await
-        .unwrap();
-    let reply = Reply::read_to_end(&mut client).await;
-    assert_eq!(
-        (reply.status, reply.header("connection").as_str()),
-        (503, "close")
-    );
+    let reply = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(reply.header("connection"), "close");
     assert_eq!(stopping.await.unwrap(), Drained::Clean);
 }
 
