@@ -29,8 +29,8 @@ pub struct Engine {
     pub(crate) inner: Arc<Inner>,
 }
 
-/// How long instances that a shutdown had to kill are waited for.
-const KILL_WAIT: Duration = Duration::from_secs(2);
+/// How long a shutdown waits beyond its deadline, for what it kills and for what it cuts off.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Opens the state directory and starts again what was deployed there.
@@ -94,14 +94,17 @@ impl Engine {
             let kill = expected
                 .iter()
                 .map(|id| inner.runtime.stop(id, Duration::ZERO));
-            if tokio::time::timeout(KILL_WAIT, join_all(kill))
+            if tokio::time::timeout(LAST_WAIT, join_all(kill))
                 .await
                 .is_err()
             {
                 tracing::error!("instances could not be killed");
             }
         }
-        inner.stop_tasks().await;
+        for function in &functions {
+            function.log.close();
+        }
+        inner.stop_tasks(LAST_WAIT).await;
     }
 }
 

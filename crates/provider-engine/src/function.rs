@@ -153,10 +153,16 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Prepared(generation, answer) => {
             state.prepared(generation, answer, around, commands);
         }
-        Signal::Started(id, endpoint) => state.started(&id, endpoint),
+        Signal::Started(id, endpoint) => state.started(&id, endpoint, around.now),
         Signal::Ready(id) => state.ready(&id, around.now),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
-        Signal::Gone(id, failure) => state.gone(&id, failure, around, commands),
+        Signal::Gone(id, failure) => {
+            if let Some(why) = &failure {
+                let function = &state.target.spec.function;
+                tracing::warn!(%function, instance = %id, why, "an instance failed");
+            }
+            state.gone(&id, failure, around, commands);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use provider_route::Table;
 use provider_types::{
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     listeners: Mutex<HashMap<InstanceId, mpsc::UnboundedSender<Signal>>>,
     rng: Mutex<fastrand::Rng>,
     starts: Semaphore,
+    /// Apart from `starts`: fetching what a function needs may take long.
+    preparations: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
     handle: Handle,
@@ -65,6 +68,7 @@ impl Inner {
             listeners: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             starts: Semaphore::new(config.parallel_starts.max(1)),
+            preparations: Semaphore::new(config.parallel_starts.max(1)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             handle: Handle::current(),
@@ -112,11 +116,16 @@ impl Inner {
         })
     }
 
-    /// Ends all background tasks and waits for that.
-    pub(crate) async fn stop_tasks(&self) {
+    /// Ends all background tasks and waits for that, and for operations that still run.
+    pub(crate) async fn stop_tasks(&self, patience: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("an operation does not end and is left behind");
+        }
     }
 
     /// Ends all background tasks without waiting.
@@ -184,7 +193,7 @@ impl Inner {
 
     /// Asks the runtime whether a function can run.
     pub(crate) async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError> {
-        let _turn = self.turn_to_start().await;
+        let _turn = self.preparations.acquire().await;
         self.runtime.prepare(spec).await
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct State {
 pub(crate) struct Instance {
     pub(crate) generation: u64,
     born: Instant,
+    /// When it was started, after its turn came.
+    started: Option<Instant>,
     /// Since when it answers.
     pub(crate) ready_since: Option<Instant>,
     pub(crate) endpoint: Option<Endpoint>,
@@ -145,6 +147,12 @@ impl Instance {
         self.leave.is_none()
     }
 
+    /// Since when it has been expected to get ready, if it is.
+    fn waits_since(&self) -> Option<Instant> {
+        let waits = !self.is_leaving() && self.ready_since.is_none();
+        self.started.filter(|_| waits)
+    }
+
     /// Takes it out of the function table and tells its task to end it.
     fn leave(&mut self, slot: &Slot, ended: Option<ExitReason>) {
         if let Some(leave) = self.leave.take() {
@@ -201,8 +209,9 @@ impl State {
     }
 
     /// An instance has its address.
-    pub(crate) fn started(&mut self, id: &InstanceId, endpoint: Endpoint) {
+    pub(crate) fn started(&mut self, id: &InstanceId, endpoint: Endpoint, now: Instant) {
         if let Some(instance) = self.instances.get_mut(id) {
+            instance.started = Some(now);
             instance.endpoint = Some(endpoint);
         }
     }
@@ -301,10 +310,10 @@ impl State {
             return None;
         }
         let retry = self.trouble.retry_at.filter(|at| *at > now);
-        let slow = self.instances.values().filter_map(|instance| {
-            let waits = !instance.is_leaving() && instance.ready_since.is_none();
-            waits.then_some(instance.born + config.ready_timeout)
-        });
+        let slow = self
+            .instances
+            .values()
+            .filter_map(|instance| Some(instance.waits_since()? + config.ready_timeout));
         slow.chain(retry).min()
     }
 
@@ -312,8 +321,8 @@ impl State {
         let limit = around.config.ready_timeout;
         let mut slow = Vec::new();
         for instance in self.instances.values_mut() {
-            let waits = !instance.is_leaving() && instance.ready_since.is_none();
-            if waits && around.now.duration_since(instance.born) >= limit {
+            let waited = |since| around.now.duration_since(since) >= limit;
+            if instance.waits_since().is_some_and(waited) {
                 instance.leave(around.slot, None);
                 slow.push(instance.generation);
             }
@@ -412,6 +421,7 @@ impl State {
             let instance = Instance {
                 generation,
                 born: around.now,
+                started: None,
                 ready_since: None,
                 endpoint: None,
                 replica: None,

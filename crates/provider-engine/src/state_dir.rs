@@ -42,7 +42,8 @@ impl StateDir {
             }
             Err(TryLockError::Error(source)) => return Err(failed("locking it")(source)),
         }
-        write_holder(&mut lock).map_err(failed("writing its lock file"))?;
+        // Only a help for whoever finds the directory in use; a full disk must not get in the way.
+        drop(write_holder(&mut lock));
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,

@@ -25,6 +25,7 @@ use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
+use self::record::RecordError;
 pub(crate) use self::record::{FunctionRecord, PreviousRecord};
 use crate::error::EngineError;
 use crate::state_dir::private_file;
@@ -47,6 +48,7 @@ const CACHE_BYTES: usize = 1024 * 1024;
 
 pub(crate) struct Store {
     database: Database,
+    path: PathBuf,
     default_namespace: Namespace,
 }
 
@@ -61,8 +63,20 @@ pub(crate) struct StoredFunction {
 #[derive(Debug)]
 enum Fault {
     Database(redb::Error),
-    Record(record::RecordError),
+    Record(BadRecord),
     Refused(ProviderError),
+}
+
+/// A record that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the record of {whose} is broken")]
+struct BadRecord {
+    whose: String,
+    source: RecordError,
+}
+
+fn bad_record(whose: String, source: RecordError) -> Fault {
+    Fault::Record(BadRecord { whose, source })
 }
 
 impl<E: Into<redb::Error>> From<E> for Fault {
@@ -113,6 +127,7 @@ impl Store {
         let database = database.map_err(|error| unreadable(error.into()))?;
         let store = Self {
             database,
+            path: path.to_owned(),
             default_namespace,
         };
         let found = store
@@ -166,14 +181,14 @@ impl Store {
             let mut all = Vec::new();
             for entry in txn.open_table(FUNCTIONS)?.iter()? {
                 let (key, value) = entry?;
-                let function = FunctionRecord::from_bytes(value.value()).map_err(Fault::Record)?;
+                let function = read_function(key.value(), value.value())?;
                 let replicas = scale.get(key.value())?.map_or(1, |count| count.value());
                 all.push(StoredFunction { function, replicas });
             }
             Ok(all)
         };
         read().map_err(|fault| EngineError::Store {
-            path: PathBuf::from("functions"),
+            path: self.path.clone(),
             source: fault.into_cause(),
         })
     }
@@ -230,9 +245,7 @@ impl Store {
                 let found = functions.get(key(&record.spec.function))?;
                 match found {
                     Some(bytes) => {
-                        FunctionRecord::from_bytes(bytes.value())
-                            .map_err(Fault::Record)?
-                            .generation
+                        read_function(key(&record.spec.function), bytes.value())?.generation
                     }
                     None => return Ok(()),
                 }
@@ -403,7 +416,7 @@ impl Store {
             let namespaces = txn.open_table(NAMESPACES)?;
             match namespaces.get(name.as_str())? {
                 Some(bytes) => serde_json::from_slice(bytes.value())
-                    .map_err(|error| Fault::Record(error.into())),
+                    .map_err(|error| bad_record(format!("namespace {name}"), error.into())),
                 None if *name == self.default_namespace => {
                     Ok(FunctionNamespace::new(name.as_str()))
                 }
@@ -422,7 +435,8 @@ impl Store {
     ) -> Result<(), ProviderError> {
         self.write(|txn| {
             let mut namespaces = txn.open_table(NAMESPACES)?;
-            let bytes = serde_json::to_vec(namespace).map_err(|e| Fault::Record(e.into()))?;
+            let bytes = serde_json::to_vec(namespace)
+                .map_err(|error| bad_record(format!("namespace {name}"), error.into()))?;
             let there = namespaces
                 .insert(name.as_str(), bytes.as_slice())?
                 .is_some()
@@ -519,11 +533,18 @@ fn insert_function(
     record: &FunctionRecord,
     replicas: u64,
 ) -> Result<(), Fault> {
-    let bytes = record.to_bytes().map_err(Fault::Record)?;
+    let bytes = record
+        .to_bytes()
+        .map_err(|error| bad_record(format!("function {}", record.spec.function), error))?;
     let key = key(&record.spec.function);
     txn.open_table(FUNCTIONS)?.insert(key, bytes.as_slice())?;
     txn.open_table(SCALE)?.insert(key, replicas)?;
     Ok(())
+}
+
+fn read_function((namespace, name): (&str, &str), bytes: &[u8]) -> Result<FunctionRecord, Fault> {
+    FunctionRecord::from_bytes(bytes)
+        .map_err(|error| bad_record(format!("function {name}.{namespace}"), error))
 }
 
 fn functions_of(
@@ -539,7 +560,7 @@ fn functions_of(
         if key.value().0 != namespace.as_str() {
             break;
         }
-        all.push(FunctionRecord::from_bytes(value.value()).map_err(Fault::Record)?);
+        all.push(read_function(key.value(), value.value())?);
     }
     Ok(all)
 }

@@ -112,3 +112,61 @@ fn deployment(spec: &FunctionSpec) -> FunctionDeployment {
     deployment.read_only_root_filesystem = as_reported.read_only_root_filesystem;
     deployment
 }
+
+#[cfg(test)]
+mod tests {
+    use provider_types::{FunctionRef, Quantity, Resources, SecretName};
+
+    use super::*;
+
+    fn full(name: &str) -> FunctionSpec {
+        let function = FunctionRef::parse_dotted(name, &Namespace::default()).unwrap();
+        let mut spec = FunctionSpec::new(function, "ghcr.io/x/y:1");
+        spec.env_process = Some("cat".to_owned());
+        spec.env_vars = [("A".to_owned(), "1=2\n".to_owned())].into();
+        spec.constraints = vec!["a=b".to_owned()];
+        spec.secrets = vec![SecretName::new("key").unwrap()];
+        spec.labels = [("l".to_owned(), "<&>".to_owned())].into();
+        spec.annotations = [("a".to_owned(), "\u{1f980}".to_owned())].into();
+        let mut resources = Resources::default();
+        resources.memory = Some(Quantity::parse("128Mi").unwrap());
+        spec.limits = Some(resources.clone());
+        resources.cpu = Some(Quantity::parse("1000m").unwrap());
+        spec.requests = Some(resources);
+        spec.read_only_root_filesystem = true;
+        spec
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let record = FunctionRecord {
+            generation: 7,
+            created_at: UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789),
+            spec: full("f.staging"),
+            previous: Some(PreviousRecord {
+                generation: 3,
+                spec: full("f.staging"),
+                replicas: 4,
+            }),
+        };
+        let read = FunctionRecord::from_bytes(&record.to_bytes().unwrap()).unwrap();
+        assert_eq!(read, record);
+        // Quantities are equal by value; what was written must come back too.
+        let text = |record: &FunctionRecord| {
+            let requests = record.spec.requests.clone().unwrap();
+            requests.cpu.unwrap().to_string()
+        };
+        assert_eq!(text(&read), "1000m");
+    }
+
+    #[test]
+    fn the_form_of_the_first_schema_is_read() {
+        let bytes = br#"{"generation":2,"createdAtNanos":5,"function":{"service":"f","image":"i",
+            "namespace":"n","secrets":["s"],"labels":{"a":"b"}}}"#;
+        let read = FunctionRecord::from_bytes(bytes).unwrap();
+        assert_eq!((read.generation, read.previous), (2, None));
+        assert_eq!(read.spec.function.to_string(), "f.n");
+        assert_eq!(read.spec.secrets[0].as_str(), "s");
+        assert!(FunctionRecord::from_bytes(b"{}").is_err());
+    }
+}

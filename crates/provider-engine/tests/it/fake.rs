@@ -23,13 +23,15 @@ use provider_types::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub(crate) type Secrets = Vec<(SecretName, Vec<u8>)>;
+
 /// A started instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Started {
     pub(crate) id: InstanceId,
     pub(crate) at: Instant,
     pub(crate) spec: Arc<FunctionSpec>,
-    pub(crate) secrets: Vec<(SecretName, Vec<u8>)>,
+    pub(crate) secrets: Secrets,
 }
 
 #[derive(Default)]
@@ -38,7 +40,7 @@ struct Seen {
     running: BTreeMap<InstanceId, RuntimeInstance>,
     stops: Vec<(InstanceId, Duration, Instant)>,
     removed: Vec<InstanceId>,
-    refreshed: Vec<(FunctionRef, Vec<(SecretName, Vec<u8>)>)>,
+    refreshed: Vec<(FunctionRef, Secrets)>,
     logs: BTreeMap<InstanceId, mpsc::UnboundedSender<LogChunk>>,
     readers: BTreeMap<InstanceId, mpsc::UnboundedReceiver<LogChunk>>,
     listeners: Vec<mpsc::UnboundedSender<RuntimeEvent>>,
@@ -87,7 +89,7 @@ impl Fake {
         self.seen().stops.clone()
     }
 
-    pub(crate) fn refreshed(&self) -> Vec<(FunctionRef, Vec<(SecretName, Vec<u8>)>)> {
+    pub(crate) fn refreshed(&self) -> Vec<(FunctionRef, Secrets)> {
         self.seen().refreshed.clone()
     }
 

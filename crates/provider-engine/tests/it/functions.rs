@@ -163,7 +163,7 @@ async fn an_update_replaces_all_and_no_call_is_without_a_replica() {
     let status = bench.status("f").await.unwrap();
     assert_eq!((status.replicas, status.available_replicas), (2, 2));
     assert_eq!(status.env_vars.len(), 1);
-    assert!(status.labels.get(MIN).is_none() && status.env_vars.contains_key("NEW"));
+    assert!(!status.labels.contains_key(MIN) && status.env_vars.contains_key("NEW"));
     assert_eq!(status.created_at, created_at);
 
     // Every call finds a replica at once, all the way through.
