@@ -1,0 +1,25 @@
+//! `faas-process` as a whole: the real binary, real programs, a real client.
+//!
+//! * `starting`: flags, variables, addresses, credentials, exit codes
+//! * `deploying`: what an image and a command may be, and what is refused
+//! * `invoking`: modes, environment, streams, secrets
+//! * `scaling`: replicas, updates, deletion
+//! * `logs`: lines, follow
+//! * `ending`: signals, kills, restarts
+//! * `sandbox`: what a function may touch
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests too"
+)]
+
+mod deploying;
+mod ending;
+mod invoking;
+mod logs;
+mod sandbox;
+mod scaling;
+mod starting;
+mod support;
