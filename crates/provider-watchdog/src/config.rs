@@ -232,7 +232,7 @@ impl FromStr for Upstream {
             return Err(WANTED);
         }
         // A port that is no number is None here; without this check it would become 80.
-        if authority.port().is_some() && authority.port_u16().is_none() {
+        if authority.as_str() != authority.host() && authority.port_u16().is_none() {
             return Err(WANTED);
         }
         let host = authority.host();

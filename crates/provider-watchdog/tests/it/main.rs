@@ -6,11 +6,7 @@
 //! * `lines`: what is logged
 //! * `drain`: how it ends
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod drain;
 mod files;
