@@ -66,3 +66,7 @@ pub use listen::Listener;
 pub use lock::is_healthy;
 pub use logs::Logs;
 pub use serve::Watchdog;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
