@@ -66,8 +66,6 @@ struct Stream {
     limits: Limits,
     waiting: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Told to the caller only after what came before it was written.
-    error: Option<BodyError>,
 }
 
 /// What bounds a reply's body.
@@ -106,7 +104,6 @@ impl ProxyBody {
             limits,
             waiting: None,
             timer: None,
-            error: None,
         }))
     }
 }
@@ -129,9 +126,7 @@ impl Body for ProxyBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
-            Kind::Stream(stream) => {
-                stream.call.is_none() && stream.error.is_none() && stream.body.is_end_stream()
-            }
+            Kind::Stream(stream) => stream.call.is_none() && stream.body.is_end_stream(),
         }
     }
 
@@ -148,9 +143,6 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(error) = self.error.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         let failed = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waiting = None;
@@ -179,10 +171,7 @@ impl Stream {
         if let Some(call) = self.call.take() {
             call.fail(failed.reason, failed.cause.as_ref());
         }
-        // One turn later, so that what the function did send reaches the caller first.
-        self.error = Some(failed);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(Some(Err(failed)))
     }
 
     fn finish(&mut self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use provider_proxy::{Budgets, Knobs};
 
-use crate::support::{Functions, Wire, ask, front_within, function, get, header};
+use crate::support::{Functions, Wire, front_within, function, get, header};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -100,20 +100,35 @@ async fn an_upload_that_moves_is_not_cut_by_the_first_byte_budget() {
 
 #[tokio::test]
 async fn the_first_byte_budget_starts_when_the_upload_is_over() {
-    let mute = function(|_, mut wire| async move {
+    let thinking = function(|_, mut wire| async move {
+        let head = wire.head().await;
+        wire.exactly(2).await;
+        if head.starts_with("POST /slow ") {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        }
         wire.rest().await;
     })
     .await;
     let budgets = Budgets {
-        first_byte: SHORT,
+        first_byte: Duration::from_millis(400),
         ..Budgets::default()
     };
-    let reply = ask(
-        front_within(&Functions::at(mute), budgets).await,
-        "POST /function/f HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
-    )
-    .await;
-    assert!(reply.starts_with("HTTP/1.1 504 "), "{reply}");
+    let front = front_within(&Functions::at(thinking), budgets).await;
+    // The upload ends between two looks at the clock, and the next look is before the reply.
+    for (path, pause, status) in [("slow", 1500, "200"), ("mute", 0, "504")] {
+        let mut caller = Wire::connect(front).await;
+        caller
+            .send(format!(
+                "POST /function/f/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"
+            ))
+            .await;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        caller.send("b").await;
+        let head = caller.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
 }
 
 #[tokio::test]
@@ -157,6 +172,74 @@ async fn a_reply_that_falls_silent_is_cut() {
     let reply = get(front_within(&functions, budgets).await, "/function/f").await;
     assert!(reply.ends_with("5\r\nhello\r\n"), "{reply}");
     functions.all_given_back().await;
+}
+
+#[tokio::test]
+async fn a_silent_upload_is_not_cut_while_the_reply_moves() {
+    let talking = function(|_, mut wire| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await;
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            wire.send("1\r\nx\r\n").await;
+        }
+        wire.through("0\r\n\r\n").await.unwrap();
+        wire.send("0\r\n\r\n").await;
+        wire.rest().await;
+    })
+    .await;
+    let budgets = Budgets {
+        idle: Duration::from_millis(300),
+        ..Budgets::default()
+    };
+    let mut caller = Wire::connect(front_within(&Functions::at(talking), budgets).await).await;
+    caller
+        .send("POST /function/f HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    for _ in 0..8 {
+        assert!(caller.through("1\r\nx\r\n").await.is_some());
+    }
+    caller.send("0\r\n\r\n").await;
+    assert_eq!(caller.through("0\r\n\r\n").await.unwrap(), "0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_reads_any_more_is_given_up() {
+    let given_up = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&given_up);
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let hasty = function(move |_, mut wire| {
+        let (gate, tell) = (Arc::clone(&gate), tell.clone());
+        async move {
+            wire.head().await;
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+            gate.notified().await;
+            tell.send(wire.rest().await.len()).await.unwrap();
+        }
+    })
+    .await;
+    let functions = Functions::at(hasty);
+    let budgets = Budgets {
+        idle: SHORT,
+        ..Budgets::default()
+    };
+    let front = front_within(&functions, budgets).await;
+    let caller = tokio::spawn(async move {
+        let mut wire = Wire::connect(front).await;
+        wire.send("POST /function/f HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n")
+            .await;
+        let piece = vec![b'x'; 64 * 1024];
+        while wire.try_send(&piece).await.is_ok() {}
+    });
+    functions.all_given_back().await;
+    given_up.notify_one();
+    let got = crate::support::soon("closing the connection", told.recv()).await;
+    assert!(got.unwrap() < 99_999_999);
+    crate::support::soon("cutting the caller", caller)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

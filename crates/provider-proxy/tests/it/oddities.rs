@@ -30,7 +30,7 @@ async fn p1_a_stream_from_a_dead_function_is_no_empty_success() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn p2_a_function_that_dies_mid_chunk_gives_no_complete_reply() {
     for cut in [
         "5\r\nhello\r\n",
