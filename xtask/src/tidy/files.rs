@@ -13,24 +13,10 @@ const NOTES: [&str; 3] = [
 ];
 
 pub(super) fn check(files: &[File]) -> Vec<String> {
-    let machine = paths_of_this_machine();
-    let mut problems: Vec<String> = files
-        .iter()
-        .flat_map(|file| broken(file, &machine))
-        .collect();
+    let here = crate::runner::root().display().to_string();
+    let mut problems: Vec<String> = files.iter().flat_map(|file| broken(file, &here)).collect();
     problems.extend(examples_without_test(files));
     problems
-}
-
-/// What must not be written into the tree: where it lies here, and who works on it.
-fn paths_of_this_machine() -> Vec<String> {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let mut paths = vec![crate::runner::root().display().to_string()];
-    // Where home is `/` or unset it tells nothing.
-    if home.len() > 1 {
-        paths.push(home);
-    }
-    paths
 }
 
 /// Examples that no test runs.
@@ -46,8 +32,8 @@ fn examples_without_test(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The rules of one file, on a machine with these paths.
-fn broken(file: &File, machine: &[String]) -> Vec<String> {
+/// The rules of one file, in a tree that lies at `here`.
+fn broken(file: &File, here: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut say =
         |line: usize, what: String| problems.push(format!("{}:{line}: {what}", file.path));
@@ -78,8 +64,8 @@ fn broken(file: &File, machine: &[String]) -> Vec<String> {
                 format!("{note}: do it, or write it where plans are"),
             );
         }
-        for path in machine.iter().filter(|path| has_path(line, path)) {
-            say(number, format!("{path} is of this machine"));
+        if has_path(line, here) {
+            say(number, format!("{here} is of this machine"));
         }
     }
     problems
@@ -122,7 +108,7 @@ mod tests {
                 path: path.to_owned(),
                 text: text.to_owned(),
             },
-            &["/srv/checkout".to_owned(), "/srv/me".to_owned()],
+            "/srv/checkout",
         )
     }
 
@@ -175,15 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_this_machine_are_found() {
-        for text in [
-            "in /srv/checkout/a\n",
-            "`/srv/checkout`\n",
-            "HOME=/srv/me\n",
-        ] {
+    fn where_the_tree_lies_is_not_written_into_it() {
+        for text in ["in /srv/checkout/a\n", "`/srv/checkout`\n"] {
             assert_eq!(broken_in("a.md", text).len(), 1, "{text}");
         }
-        for text in ["/srv/checkouts\n", "/opt/srv/me\n", "/srv/metoo/x\n"] {
+        for text in ["/srv/checkouts\n", "/opt/srv/checkout\n"] {
             assert!(broken_in("a.md", text).is_empty(), "{text}");
         }
     }
