@@ -12,7 +12,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 3] = [
     Need {
         program: "journalctl",
         package: "systemd",
@@ -22,6 +22,11 @@ const NEEDS: [Need; 2] = [
         program: "curl",
         package: "curl",
         purpose: "the README's commands are run as they stand there",
+    },
+    Need {
+        program: "kill",
+        package: "procps",
+        purpose: "processes are ended as an operator would",
     },
 ];
 
@@ -129,7 +134,7 @@ mod tests {
         let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
         let text = explain(&missing, &packages);
         assert!(
-            text.contains("sudo apt-get install --yes systemd curl"),
+            text.contains("sudo apt-get install --yes systemd curl procps"),
             "{text}"
         );
     }
