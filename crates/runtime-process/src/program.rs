@@ -197,7 +197,14 @@ impl Image {
             Some(dir) => dir.join(given),
             None => std::path::absolute(given).unwrap_or_else(|_| given.to_owned()),
         };
-        Ok(match executable::check(&path, places.search_path) {
+        let checked = executable::check(&path, places.search_path);
+        if matches!(checked, Err(NotRunnable::Missing)) {
+            // `faas-cli` adds this to an image without a tag that a stack file names.
+            if let Some(untagged) = name.strip_suffix(":latest") {
+                return Self::find(untagged, places);
+            }
+        }
+        Ok(match checked {
             Ok(()) => Self::Executable(path),
             Err(NotRunnable::Directory) => Self::Directory(path),
             // An absolute path can mean nothing but a file here.

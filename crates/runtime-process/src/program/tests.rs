@@ -77,6 +77,16 @@ fn an_image_that_is_a_program_is_run() {
 }
 
 #[test]
+fn the_tag_that_faas_cli_adds_is_taken_off() {
+    let functions = Functions::new();
+    for image in ["single:latest".to_owned(), functions.text("single:latest")] {
+        let program = functions.resolve(&image, None).unwrap();
+        assert_eq!(program.command, [functions.text("single")]);
+    }
+    assert!(functions.resolve("single:1.0", None).is_err());
+}
+
+#[test]
 fn an_image_that_is_a_directory_is_where_the_command_runs() {
     let functions = Functions::new();
     for process in ["handler -v", "./handler -v"] {

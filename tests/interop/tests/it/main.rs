@@ -5,7 +5,11 @@
     reason = "helpers of tests fail a test by panicking"
 )]
 
+mod client;
+mod commands;
 mod go;
+mod provider;
 #[path = "../../../../crates/provider-types/tests/it/samples.rs"]
 mod samples;
+mod walks;
 mod wire;
