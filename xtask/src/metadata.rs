@@ -25,15 +25,7 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     pub(crate) source: Option<String>,
     pub(crate) manifest_path: PathBuf,
-    pub(crate) targets: Vec<Target>,
     pub(crate) dependencies: Vec<Declared>,
-}
-
-/// A library, binary, example or test of a package.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Target {
-    pub(crate) name: String,
-    pub(crate) kind: Vec<String>,
 }
 
 /// A dependency as a manifest declares it.

@@ -10,7 +10,7 @@ use crate::runner::{Runner, cargo};
 /// is built twice.
 pub(crate) const SELECTION: [&str; 3] = ["--locked", "--workspace", "--all-features"];
 
-/// The package that needs a Go toolchain; `cargo xtask ci` runs it.
+/// The package that needs a Go toolchain, and its only test; `cargo xtask ci` runs it.
 pub(crate) const NEEDS_GO: &str = "interop";
 
 /// Sets up what the tests need and runs all but those that need Go.

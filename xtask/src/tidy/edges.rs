@@ -171,7 +171,7 @@ mod tests {
             serde_json::json!({
                 "id": name, "name": name, "version": "1.0.0", "license": "MIT", "source": null,
                 "manifest_path": format!("/x/crates/{name}/Cargo.toml"),
-                "targets": [], "dependencies": dependencies,
+                "dependencies": dependencies,
             })
         };
         let node = |name: &str, dependencies: &[&str]| {

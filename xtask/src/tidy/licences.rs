@@ -188,7 +188,7 @@ mod tests {
         let package = |name: &str, version: &str, licence: Option<&str>, source: Option<&str>| {
             serde_json::json!({
                 "id": format!("{name} {version}"), "name": name, "version": version,
-                "license": licence, "source": source, "manifest_path": "", "targets": [],
+                "license": licence, "source": source, "manifest_path": "",
                 "dependencies": [],
             })
         };

@@ -1,7 +1,7 @@
 //! Every command of `faas-cli` that talks to a provider, against `faas-process`.
 //!
 //! The table is also the body of `docs/compatibility.md`. After a change of it:
-//! `UPDATE_DOCS=1 cargo test -p interop --test it compatibility`.
+//! `UPDATE_DOCS=1 cargo test -p interop compatibility`.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -162,6 +162,6 @@ fn the_compatibility_page_is_what_the_table_says() {
     let page = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         page == documentation(),
-        "docs/compatibility.md is old: UPDATE_DOCS=1 cargo test -p interop --test it compatibility"
+        "docs/compatibility.md is old: UPDATE_DOCS=1 cargo test -p interop compatibility"
     );
 }
