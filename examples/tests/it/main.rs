@@ -12,3 +12,4 @@ mod program;
 // One module an example, of the same name.
 mod auth_alone;
 mod log_source_alone;
+mod proxy_alone;
