@@ -7,11 +7,10 @@
 //! credentials; this crate puts them together and re-exports what a back-end author needs.
 //!
 //! ```
-//! use async_trait::async_trait;
 //! use provider_http::wire::{FunctionStatus, ProviderInfo, VersionInfo};
 //! use provider_http::{
 //!     DeleteFunction, DeployFunction, Drained, GetFunction, ListFunctions, Outcome, Provider,
-//!     ProviderError, ScaleFunction, Server, UpdateFunction,
+//!     ProviderError, ScaleFunction, Server, UpdateFunction, async_trait,
 //! };
 //!
 //! /// Has no functions and takes none.
@@ -83,6 +82,7 @@ mod routes;
 mod server;
 mod service;
 
+pub use async_trait::async_trait;
 pub use config::{Config, ConfigError, Role};
 pub use provider_auth::{AuthLayer, Authenticator, BasicAuth, CredentialFiles, Credentials};
 pub use provider_proxy::{Budgets, HeaderPolicy, Peer, Proxy, TrustedProxy};

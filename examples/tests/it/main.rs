@@ -11,5 +11,6 @@ mod program;
 
 // One module an example, of the same name.
 mod auth_alone;
+mod in_memory;
 mod log_source_alone;
 mod proxy_alone;

@@ -42,6 +42,7 @@ pub struct ServerBuilder<R: Resolver = NoResolver> {
     resolver: Option<R>,
     auth: Option<Arc<dyn Authenticator>>,
     config: Config,
+    role: Option<Role>,
     binds: Vec<(String, Purpose)>,
     merged: Router,
     merged_open: Router,
@@ -67,6 +68,7 @@ impl ServerBuilder {
             resolver: None,
             auth: None,
             config: Config::default(),
+            role: None,
             binds: Vec::new(),
             merged: Router::new(),
             merged_open: Router::new(),
@@ -82,6 +84,7 @@ impl<R: Resolver> ServerBuilder<R> {
             resolver: Some(resolver),
             auth: self.auth,
             config: self.config,
+            role: self.role,
             binds: self.binds,
             merged: self.merged,
             merged_open: self.merged_open,
@@ -119,15 +122,15 @@ impl<R: Resolver> ServerBuilder<R> {
         self
     }
 
-    /// Replaces all settings.
+    /// Replaces all settings; what [`ServerBuilder::role`] said stays.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Says who talks to this server; the same as [`Config::role`].
+    /// Says who talks to this server, in place of [`Config::role`].
     pub fn role(mut self, role: Role) -> Self {
-        self.config.role = role;
+        self.role = Some(role);
         self
     }
 
@@ -213,8 +216,9 @@ impl<R: Resolver> ServerBuilder<R> {
         })
     }
 
-    pub(super) fn into_parts(self) -> Parts<R> {
-        let config = &self.config;
+    pub(super) fn into_parts(mut self) -> Parts<R> {
+        let config = &mut self.config;
+        config.role = self.role.unwrap_or(config.role);
         let budgets = Budgets {
             resolve: config.resolve_timeout,
             connect: config.connect_timeout,
