@@ -8,21 +8,20 @@ mod args;
 mod banner;
 mod config;
 mod failure;
+mod setup;
 mod signals;
 
 use std::env;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 use provider_engine::{Engine, EngineConfig};
-use provider_http::{Authenticator, BasicAuth, CredentialFiles, Purpose, Server};
+use provider_http::{Purpose, Server};
 use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{ProcessRuntime, WATCHDOG_ARGUMENT, watchdog_main};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
 use crate::banner::Banner;
@@ -50,16 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .parse(env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default())
-        .context("RUST_LOG is wrong: give a level such as debug, or target=level")
-        .or_fail(Kind::Usage)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    setup::logging()?;
+    setup::open_files();
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -72,7 +63,7 @@ fn run(settings: &Settings) -> Result<(), Failure> {
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let signals = Signals::new().or_fail(Kind::Running)?;
-    let auth = credentials(settings)?;
+    let auth = setup::credentials(&settings.http)?;
     let listen = address::settle(&settings.listen)?;
     let config = settings.runtime(address::gateway_url(&listen));
     let runtime = ProcessRuntime::new(config).or_fail(Kind::Directory)?;
@@ -136,18 +127,4 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         () = signals.reach(2) => {}
     }
     served.or_fail(Kind::Address)
-}
-
-/// Reads the credentials and follows their files, where they are asked for.
-fn credentials(settings: &Settings) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
-    if !settings.http.basic_auth {
-        return Ok(None);
-    }
-    let mut files = CredentialFiles::in_directory(&settings.http.secret_mount_path);
-    let auth: BasicAuth = files
-        .load()
-        .context("basic_auth is on, but the credentials below secret_mount_path cannot be used")
-        .or_fail(Kind::Credentials)?;
-    tokio::spawn(files.watch(auth.clone()));
-    Ok(Some(Arc::new(auth)))
 }
