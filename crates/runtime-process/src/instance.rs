@@ -32,7 +32,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<RuntimeEvent>,
-    /// The watchdogs that run; held while one is started or orphans are looked for.
+    /// The watchdogs that run; held while one is started.
     watchdogs: Mutex<BTreeSet<i32>>,
     adopt_orphans: bool,
 }
@@ -76,8 +76,10 @@ impl Shared {
     /// come to us, every child that is no watchdog of ours. Blocks.
     fn end_orphans(&self, mark: &str) -> bool {
         let me = rustix::process::getpid().as_raw_nonzero().get();
-        let watchdogs = self.watchdogs();
         processes::end(|seen| {
+            // After the look at the processes: a watchdog in it that is being started is known by
+            // the time that its starter lets go of the lock.
+            let watchdogs = self.watchdogs();
             seen.iter()
                 .filter(|process| {
                     let ours = self.adopt_orphans

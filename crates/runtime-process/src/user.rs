@@ -68,7 +68,7 @@ impl User {
 mod tests {
     use super::*;
 
-    const USERS: &str = "root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken:x\n\
+    const USERS: &str = "root:x:0:0:root:/r:/bin/sh\n# a comment\nbroken:x\n\
         7:x:70:70::/seven:/bin/sh\nnobody:x:65534:65533:nobody:/nonexistent:/usr/sbin/nologin\n";
 
     #[test]

@@ -162,6 +162,23 @@ async fn a_state_directory_that_cannot_be_made_is_refused() {
     let (code, said) = failing(command).await;
     assert_eq!(code, 4, "{said}");
     assert!(said.contains(&below), "{said}");
+
+    let mut command = Command::new(binary());
+    let (state, none) = (place.text("state"), place.text("none"));
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--state-dir",
+        &state,
+        "--functions-dir",
+        &none,
+    ]);
+    let (code, said) = failing(command).await;
+    assert_eq!(code, 4, "{said}");
+    assert!(
+        said.contains("functions directory") && said.contains(&none),
+        "{said}"
+    );
 }
 
 #[tokio::test]
