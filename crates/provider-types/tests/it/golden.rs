@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use provider_types::wire::{self, *};
 use serde_json::Value;
 
@@ -217,6 +219,22 @@ fn the_last_of_two_objects_wins() {
         reread("FunctionDeployment", body.as_bytes()).unwrap(),
         r#"{"service":"","image":"","labels":{"b":"2"},"limits":{}}"#
     );
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics_and_what_is_read_reads_the_same_again(
+        body in prop_oneof![
+            vec(any::<u8>(), 0..64),
+            "[\\[\\]{}:,\"a-zA-Z0-9.+ \\\\-]{0,64}".prop_map(String::into_bytes),
+            r#"\{("(service|labels|secrets|limits)":("a"|null|\{("a":("b"|null))?\}|\["c"\]),?){0,3}\}"#
+                .prop_map(String::into_bytes),
+        ]
+    ) {
+        if let Ok(once) = reread("FunctionDeployment", &body) {
+            prop_assert_eq!(reread("FunctionDeployment", once.as_bytes()).unwrap(), once);
+        }
+    }
 }
 
 #[test]
