@@ -331,3 +331,42 @@ fn adopted_orphans_are_reaped() {
 fn zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
+
+#[test]
+fn it_can_be_built_to_need_no_shared_library() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    // What the README says, but without the time that optimising takes.
+    let status = Command::new(cargo)
+        .args(["build", "--locked", "--package", "fwatchdog", "--target"])
+        .arg(&triple)
+        .arg("--target-dir")
+        .arg(&target)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .status()
+        .unwrap();
+    assert!(status.success(), "the static build failed");
+
+    let program = target.join(triple).join("debug/fwatchdog");
+    assert!(!names_a_loader(&std::fs::read(&program).unwrap()));
+    let dynamic = std::fs::read(env!("CARGO_BIN_EXE_fwatchdog")).unwrap();
+    assert!(names_a_loader(&dynamic), "the check finds no loader at all");
+    let version = Command::new(&program).arg("--version").output().unwrap();
+    assert!(version.status.success());
+}
+
+/// Whether a 64-bit little-endian ELF file has a segment of type `PT_INTERP`.
+fn names_a_loader(elf: &[u8]) -> bool {
+    let number = |at: usize, size: usize| {
+        let bytes = elf.get(at..at + size).unwrap();
+        let number = bytes
+            .iter()
+            .rev()
+            .fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        usize::try_from(number).unwrap()
+    };
+    assert!(elf.starts_with(b"\x7fELF\x02\x01"));
+    let (headers, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    (0..count).any(|n| number(headers + n * size, 4) == 3)
+}

@@ -175,6 +175,8 @@ fn shell_syntax(part: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -245,5 +247,24 @@ mod tests {
             find("./plain"),
             Err(CommandError::NotExecutable { .. })
         ));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_split_holds_nothing_that_needs_a_shell(command in "[ -~\\t\\n]{0,40}") {
+            if let Ok(parts) = split_command(&command) {
+                prop_assert!(!parts.is_empty());
+                for part in &parts {
+                    prop_assert!(!part.is_empty());
+                    prop_assert!(!part.contains([' ', '\t', '\n', '\'', '"', '`', '|', ';', '<', '>']));
+                }
+                prop_assert_eq!(split_command(&parts.join(" ")), Ok(parts));
+            }
+        }
+
+        #[test]
+        fn plain_words_come_back_as_they_were(words in prop::collection::vec("[a-zA-Z0-9_./:=?%@+,-]{1,8}", 1..6)) {
+            prop_assert_eq!(split_command(&words.join("  ")), Ok(words));
+        }
     }
 }

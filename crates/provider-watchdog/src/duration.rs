@@ -69,6 +69,8 @@ fn nanoseconds(unit: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -117,5 +119,20 @@ mod tests {
             assert_eq!(go_duration(text), None, "{text}");
         }
         assert_eq!(seconds_or_duration("99999999999999999999999"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_go_writes_is_read(hours in 0_u64..1000, minutes in 0_u64..60, millis in 0_u64..60_000) {
+            let (seconds, rest) = (millis / 1000, millis % 1000);
+            let text = format!("{hours}h{minutes}m{seconds}.{rest:03}s");
+            let want = Duration::from_millis((hours * 60 + minutes) * 60_000 + millis);
+            prop_assert_eq!(go_duration(&text), Some(want));
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "[0-9a-zµ.+ -]{0,30}") {
+            let _read = seconds_or_duration(&text);
+        }
     }
 }

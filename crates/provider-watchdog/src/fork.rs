@@ -86,6 +86,11 @@ pub(crate) async fn answer(
     let (parts, incoming) = request.into_parts();
     let body = RequestBody::new(incoming, config.read_timeout);
     let variables = if config.cgi_headers {
+        if request_env::has_nul(&parts) {
+            let text = "the path contains a NUL byte (%00), which no variable can hold";
+            return Failure::of_caller(StatusCode::BAD_REQUEST, text)
+                .into_response(limit.started());
+        }
         request_env::of_request(&parts, body.length())
     } else {
         Vec::new()

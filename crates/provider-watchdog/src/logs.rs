@@ -189,13 +189,13 @@ impl Lines {
                 self.searched = 0;
                 Some(line)
             }
-            found => {
+            _ => {
                 if self.read.len() > self.longest {
                     self.searched = 0;
                     return Some(self.read.split_to(self.cut()));
                 }
                 self.searched = self.read.len();
-                let rest = found.is_none() && ended && !self.read.is_empty();
+                let rest = ended && !self.read.is_empty();
                 rest.then(|| {
                     self.searched = 0;
                     self.read.split()
@@ -243,6 +243,8 @@ impl fmt::Display for Date {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lines(longest: usize, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
@@ -290,5 +292,29 @@ mod tests {
     fn a_date_is_written_as_go_logs_it() {
         let at = OffsetDateTime::from_unix_timestamp(1_136_214_245).unwrap();
         assert_eq!(Date(at).to_string(), "2006/01/02 15:04:05");
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_of_a_log_is_lost(
+            chunks in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..12), 0..12),
+            longest in 1_usize..10,
+        ) {
+            let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+            let whole = chunks.concat();
+            let found = lines(longest, &chunks);
+            prop_assert!(found.iter().all(|line| line.len() <= longest && !line.contains(&b'\n')));
+            let without_ends: Vec<u8> = whole.iter().copied().filter(|b| *b != b'\n').collect();
+            prop_assert_eq!(found.concat(), without_ends);
+            // Short lines are not joined and not cut.
+            let longest_line = whole.split(|b| *b == b'\n').map(<[u8]>::len).max();
+            if longest_line <= Some(longest) {
+                let mut expected: Vec<&[u8]> = whole.split(|b| *b == b'\n').collect();
+                if expected.last().is_some_and(|last| last.is_empty()) {
+                    expected.pop();
+                }
+                prop_assert_eq!(found, expected);
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 
 /// Lower-case names, without `http_`, that no header may give: what the watchdog says itself, and
@@ -62,6 +62,11 @@ pub(crate) fn of_request(parts: &Parts, length: Option<u64>) -> Vec<(OsString, O
     variables
 }
 
+/// Whether the decoded path holds a byte that no variable can.
+pub(crate) fn has_nul(parts: &Parts) -> bool {
+    percent_encoding::percent_decode_str(parts.uri.path()).any(|byte| byte == 0)
+}
+
 /// The headers by the end of their variable's name.
 fn headers(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
     let mut by_name: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -69,7 +74,6 @@ fn headers(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
     // Names with real dashes go first: X_Forwarded_For must not stand in for X-Forwarded-For.
     let (underscored, dashed): (Vec<_>, Vec<_>) = names.partition(|n| n.as_str().contains('_'));
     let mut taken: Vec<String> = RESERVED.map(str::to_owned).to_vec();
-    taken.extend([CONTENT_LENGTH, TRANSFER_ENCODING].map(|name| variable(name.as_str())));
     for header in dashed.into_iter().chain(underscored) {
         let key = variable(header.as_str());
         if taken.contains(&key) {
@@ -115,6 +119,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use http::Request;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -205,5 +210,47 @@ mod tests {
 
         let alone = variables(Request::get("/").header("x_my_id", "5"), None);
         assert_eq!(alone["Http_X_my_id"], "5");
+    }
+
+    proptest! {
+        /// Whatever the headers: the watchdog's own variables are as the request is, every name
+        /// is there once, and no two differ in case only, as some programs do not look at it.
+        #[test]
+        fn headers_cannot_forge_variables(
+            headers in prop::collection::vec(
+                (
+                    prop_oneof![
+                        "[a-zA-Z_-]{1,3}",
+                        "(method|query|path|host|content[-_]?length|transfer[-_]encoding|proxy)",
+                        "[xX][-_](forwarded|FORWARDED)[-_]for",
+                    ],
+                    "[ -~]{0,5}",
+                ),
+                0..8,
+            )
+        ) {
+            let mut request = Request::put("/p");
+            for (name, value) in &headers {
+                request = request.header(name, value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let variables = of_request(&parts, Some(3));
+            let mut seen = std::collections::HashSet::new();
+            for (name, value) in &variables {
+                let name = name.to_str().unwrap();
+                prop_assert!(name.starts_with("Http_"), "{name}");
+                let known = name.to_ascii_lowercase();
+                prop_assert_ne!(&known, "http_proxy");
+                let own = match known.as_str() {
+                    "http_method" => Some("PUT"),
+                    "http_path" => Some("/p"),
+                    "http_content_length" | "http_contentlength" => Some("3"),
+                    "http_query" => None,
+                    _ => Some(value.to_str().unwrap()),
+                };
+                prop_assert_eq!(value.to_str(), own);
+                prop_assert!(seen.insert(known), "{} twice", name);
+            }
+        }
     }
 }

@@ -32,7 +32,7 @@ use crate::{Listener, Logs, Mode, WatchdogConfig, WatchdogError, route};
 
 /// Go: `http.Server.MaxHeaderBytes` of of-watchdog is 1 MiB; the count has no bound there.
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
-const MAX_HEADERS: usize = 512;
+const MAX_HEADERS: usize = 2048;
 /// After an accept that failed, for want of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long connections may take to send what was answered, once no call goes on.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::http::Upstream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::{
     Raw, client, config, number_in, runs, script, serve_config, serve_script, wait,
 };
@@ -68,8 +69,8 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 async fn a_program_is_asked_to_end_when_its_calls_are_done() {
     let (dir, command) =
         script("trap 'echo got-term; exit 0' TERM; echo $$ > child; while :; do sleep 0.02; done");
-    let upstream = Upstream::start().await;
-    let url = format!("http://{}", upstream.address);
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
     let vars = [
         ("mode", "http"),
         ("fprocess", command.as_str()),
@@ -79,17 +80,21 @@ async fn a_program_is_asked_to_end_when_its_calls_are_done() {
     config.working_dir = Some(dir.path().to_owned());
     let mut served = serve_config(config, dir).await;
     let child = number_in(&served.file("child")).await;
-    let call = tokio::spawn(client().get(served.url("/slow")).send());
-    wait("the call", || served.stderr.text().contains("Listening")).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let call = tokio::spawn(client().get(served.url("/")).send());
+    let (mut program, _) = upstream.accept().await.unwrap();
+    let mut read = [0; 1024];
+    assert!(program.read(&mut read).await.unwrap() > 0);
     served.stop();
     served.stderr.until("draining: 1 requests").await;
-    assert!(
-        !served.stdout.text().contains("got-term"),
-        "asked too early"
-    );
+    // Long enough for a program that was asked too early to say so.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(served.stdout.text(), "");
+    program
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .await
+        .unwrap();
     let reply = call.await.unwrap().unwrap();
-    assert_eq!(reply.text().await.unwrap(), "slow");
+    assert_eq!(reply.text().await.unwrap(), "ok");
     let stdout = served.stdout.clone();
     served.ended().await.unwrap();
     assert!(stdout.text().contains("got-term"));

@@ -102,10 +102,6 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
                 .body(StreamBody::new(events).boxed_unsync())
                 .unwrap()
         }
-        "/slow" => {
-            sleep(Duration::from_millis(400)).await;
-            Response::new(full(Bytes::from_static(b"slow")))
-        }
         "/stuck" => std::future::pending().await,
         "/redirect" => Response::builder()
             .status(302)

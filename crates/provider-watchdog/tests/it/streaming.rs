@@ -63,6 +63,27 @@ async fn a_program_learns_about_its_call_and_sees_no_other_environment() {
 }
 
 #[tokio::test]
+async fn a_path_that_no_variable_can_hold_is_400() {
+    let served = serve(&[("fprocess", "env")]).await;
+    let reply = served.get("/a%00b").await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.contains("NUL"), "{}", reply.body);
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn many_headers_reach_the_program() {
+    let served = serve(&[("fprocess", "env")]).await;
+    let mut request = client().get(served.url("/"));
+    for n in 0..1000 {
+        request = request.header(format!("x-many-{n}"), "x".repeat(50));
+    }
+    let reply = Reply::of(request.send().await.unwrap()).await;
+    assert_eq!(reply.body.matches("Http_X_Many_").count(), 1000);
+    served.stopped().await;
+}
+
+#[tokio::test]
 async fn cgi_headers_can_be_switched_off() {
     let served = serve(&[("fprocess", "env"), ("cgi_headers", "false")]).await;
     assert!(!served.get("/").await.body.contains("Http_"));
