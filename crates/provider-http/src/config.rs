@@ -52,9 +52,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Bytes that the body of a system call may have. Default 10 MiB, above it 413.
     pub max_body_bytes: usize,
-    /// Idle connections kept to all replicas together. Default 1024.
+    /// Bounds [`Config::max_idle_conns_per_host`], whose default it also is. Default 1024. Over all
+    /// replicas together there is no other bound than time: an idle connection is closed after 5 s.
     pub max_idle_conns: usize,
-    /// Idle connections kept to one replica. Default 1024.
+    /// Idle connections kept to one replica, all workers together. Default 1024.
     pub max_idle_conns_per_host: usize,
     /// Threads that serve connections. Default `None`: one a core.
     pub workers: Option<usize>,

@@ -135,12 +135,14 @@ async fn measure(
     next: Next,
 ) -> Response {
     let label = path.as_ref().and_then(|path| label_of(path.as_str()));
-    let method = request.method().clone();
+    let method = [Method::GET, Method::POST, Method::PUT, Method::DELETE]
+        .into_iter()
+        .find(|known| known == request.method());
     let begun = Instant::now();
     let response = next.run(request).await;
-    if let Some(label) = label {
-        if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-            let code = response.status();
+    let code = response.status();
+    if let (Some(label), Some(method)) = (label, method) {
+        if code != StatusCode::METHOD_NOT_ALLOWED {
             app.metrics
                 .system_call(code, &method, label, begun.elapsed());
         }

@@ -12,7 +12,7 @@ use axum::response::Response as AxumResponse;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use provider_proxy::{Peer, Proxy, ProxyBody};
@@ -26,6 +26,9 @@ use crate::metrics::CallObserver;
 use crate::respond;
 use crate::routes::{ASYNC_FUNCTION, FUNCTION, HEALTHZ, METRICS};
 use crate::server::CallGuard;
+
+const X_OPENFAAS_INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
+const X_OPENFAAS_REASON: HeaderName = HeaderName::from_static("x-openfaas-reason");
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -144,11 +147,7 @@ impl<R: Resolver> Front<R> {
             return self.invoke(peer, request).await;
         }
         if path.starts_with(ASYNC_FUNCTION) {
-            return respond::text(
-                StatusCode::NOT_IMPLEMENTED,
-                "this provider does not queue calls yet: call /function/ instead",
-            )
-            .map(ServiceBody::system);
+            return not_invoked("this provider does not queue calls yet: call /function/ instead");
         }
         let id = RequestId::of(request.headers());
         let router = self.router.clone();
@@ -171,11 +170,7 @@ impl<R: Resolver> Front<R> {
         B::Error: Into<BoxError>,
     {
         let Some(proxy) = &self.proxy else {
-            return respond::text(
-                StatusCode::NOT_IMPLEMENTED,
-                "this provider does not invoke functions",
-            )
-            .map(ServiceBody::system);
+            return not_invoked("this provider does not invoke functions");
         };
         let id = request.headers().get(respond::X_REQUEST_ID).cloned();
         match AssertUnwindSafe(proxy.call_from(peer, request))
@@ -185,14 +180,25 @@ impl<R: Resolver> Front<R> {
             Ok(response) => response.map(ServiceBody::function),
             Err(panic) => {
                 let id = RequestId::given(id.as_ref());
-                let mut response = panicked(&id, &*panic);
-                response
-                    .headers_mut()
-                    .insert("x-openfaas-internal", HeaderValue::from_static("proxy"));
-                response.map(ServiceBody::system)
+                by_us(panicked(&id, &*panic), "internal")
             }
         }
     }
+}
+
+fn not_invoked(message: &str) -> Response<ServiceBody> {
+    by_us(
+        respond::text(StatusCode::NOT_IMPLEMENTED, message),
+        "unsupported",
+    )
+}
+
+/// Marks the reply to a call that did not come from the function, as the proxy does.
+fn by_us(mut response: AxumResponse, reason: &'static str) -> Response<ServiceBody> {
+    let headers = response.headers_mut();
+    headers.insert(X_OPENFAAS_INTERNAL, HeaderValue::from_static("proxy"));
+    headers.insert(X_OPENFAAS_REASON, HeaderValue::from_static(reason));
+    response.map(ServiceBody::system)
 }
 
 /// A request that no handler should see: `Host` is missing or there are several (RFC 9112, 3.2).

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
@@ -174,10 +175,7 @@ impl<R: Resolver> ServerBuilder<R> {
         if self.binds.is_empty() {
             return Err(ServeError::NoAddress);
         }
-        let workers = self.config.workers.unwrap_or_else(|| {
-            thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        });
-        let workers = workers.max(1);
+        let workers = workers(&self.config);
         let mut addresses = Vec::with_capacity(self.binds.len());
         for (text, purpose) in &self.binds {
             let address = ListenAddress::parse(text)?;
@@ -231,6 +229,9 @@ impl<R: Resolver> ServerBuilder<R> {
             trusted_proxies: config.trusted_proxies.clone(),
             call_headers: config.role == Role::Standalone,
         };
+        // Each worker has connections of its own.
+        let idle = config.max_idle_conns_per_host.min(config.max_idle_conns);
+        let idle_per_worker = idle.div_ceil(workers(config));
         let app = Arc::new(App::new(self.backend, self.config));
         let config = &app.config;
         let proxy = self.resolver.map(|resolver| {
@@ -239,13 +240,18 @@ impl<R: Resolver> ServerBuilder<R> {
                 .headers(headers)
                 .default_namespace(config.default_namespace.clone())
                 .name_rule(config.name_rule)
-                .max_idle_per_replica(config.max_idle_conns_per_host)
+                .max_idle_per_replica(idle_per_worker)
                 .observer(CallObserver(Arc::clone(app.metrics.functions())))
                 .build()
         });
         let router = routes::router(&app, self.auth, self.merged, self.merged_open);
         Parts { app, proxy, router }
     }
+}
+
+fn workers(config: &Config) -> usize {
+    let one_a_core = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    config.workers.unwrap_or_else(one_a_core).max(1)
 }
 
 impl<R: Resolver> fmt::Debug for ServerBuilder<R> {

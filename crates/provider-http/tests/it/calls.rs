@@ -1,8 +1,10 @@
 //! Mutations, panics, request ids.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use provider_http::{BasicAuth, Credentials, Role};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -128,4 +130,100 @@ async fn every_reply_to_a_system_call_has_a_request_id() {
         .ask_with("GET", "/system/info", &[("X-Request-Id", "a b")], "")
         .await;
     assert_ne!(forged.header("x-request-id"), "a b");
+}
+
+/// What the server logs while a test on one thread runs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// From now on, on this thread, where the test's runtime makes the system calls.
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self, words: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let found = text.lines().filter(|line| line.contains(words));
+        found.map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_is_one_line_in_the_log_and_a_read_is_none() {
+    let (log, _guard) = Log::capture();
+    let auth = BasicAuth::new([Credentials::new("admin", "s3cr3t").unwrap()]);
+    let server = start(|s| s.auth(Arc::new(auth))).await;
+    let headers = [
+        ("Authorization", "Basic YWRtaW46czNjcjN0"),
+        ("X-Request-Id", "id-7"),
+        ("traceparent", "00-1-2-01"),
+    ];
+    let body = r#"{"service":"f","image":"i"}"#;
+    server
+        .ask_with("POST", "/system/functions", &headers, body)
+        .await;
+    server
+        .ask_with("GET", "/system/functions", &headers, "")
+        .await;
+    let lines = log.lines("provider_http::mutation");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in [
+        "method=POST",
+        "path=\"/system/functions\"",
+        "function=\"f.openfaas-fn\"",
+        "caller=\"admin\"",
+        "status=202",
+        "duration_ms=",
+        "request_id=id-7",
+        "traceparent=\"00-1-2-01\"",
+    ] {
+        assert!(lines[0].contains(part), "no {part} in {lines:?}");
+    }
+    assert!(!lines[0].contains("s3cr3t"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_in_front_of_a_standalone_server_is_warned_of_once() {
+    let agent = [("User-Agent", "openfaas-ce-gateway/0.27")];
+    for (role, warnings) in [(Role::Standalone, 1), (Role::Provider, 0)] {
+        let (log, _guard) = Log::capture();
+        let server = start(|s| s.role(role)).await;
+        for _ in 0..3 {
+            server
+                .ask_with("GET", "/system/namespaces", &agent, "")
+                .await;
+        }
+        let found = log.lines("role `provider`");
+        assert_eq!(found.len(), warnings, "{role:?}: {found:?}");
+    }
+    let (log, _guard) = Log::capture();
+    let server = start(|s| s.role(Role::Standalone)).await;
+    server
+        .ask_with("GET", "/system/info", &[("User-Agent", "curl/8")], "")
+        .await;
+    server.ask("GET", "/system/function/f?usage=1", "").await;
+    assert!(log.lines("role `provider`").is_empty());
+    server
+        .ask("GET", "/system/function/f?namespace=dev&usage=false", "")
+        .await;
+    assert_eq!(log.lines("role `provider`").len(), 1);
 }

@@ -118,7 +118,10 @@ async fn refused_credentials_are_counted() {
     let auth = BasicAuth::new([Credentials::new("admin", "s3cr3t").unwrap()]);
     let server = start(|s| s.auth(std::sync::Arc::new(auth))).await;
     server.ask("GET", "/system/info", "").await;
+    // What a client makes up is no label.
+    server.ask("BREW", "/system/info", "").await;
     let text = metrics(&server).await;
+    assert!(!text.contains("BREW"), "{text}");
     let series = r#"provider_http_requests_total{code="401",method="GET",path="/system/info"}"#;
     assert_eq!(value(&text, series), 1.0);
 }
