@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test`, `ci` and `tidy`.
+//! The project's own tasks: `cargo xtask test`, `ci`, `bench` and `tidy`.
 //!
 //! `test` sets up what the tests need and runs them; `ci` runs every gate that a change must pass;
 //! `tidy` holds the rules about the tree that no compiler knows.
@@ -7,6 +7,7 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
+mod bench;
 mod ci;
 mod journald;
 mod metadata;
@@ -40,6 +41,15 @@ enum Task {
         #[arg(value_name = "STAGE")]
         stages: Vec<String>,
     },
+    /// Measures what a call through the proxy costs, beside nginx and Go, and how soon functions answer
+    Bench {
+        /// How often each is measured
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+        /// How long each time
+        #[arg(long, default_value_t = 4)]
+        seconds: u32,
+    },
     /// Checks dependency edges, manifests, licences, files and documents
     Tidy,
 }
@@ -48,6 +58,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test { arguments } => test::run(&Runner::unlimited(), &arguments),
         Task::Ci { stages } => ci::run(&stages),
+        Task::Bench { rounds, seconds } => bench::run(rounds, seconds),
         Task::Tidy => tidy::run(),
     }
 }
