@@ -12,6 +12,8 @@ mod tree;
 
 use anyhow::{Result, bail};
 
+pub(crate) use manifests::{RUST_BESIDE_THE_SDK, rust_version};
+
 use crate::metadata::Metadata;
 use crate::runner::root;
 

@@ -78,29 +78,31 @@ pub(super) fn interop(runner: &Runner) -> Result<Gate> {
     Ok(Gate::Passed)
 }
 
-/// The SDK crates with the oldest Rust that they promise to build with.
+/// The SDK crates, and then everything that a newcomer builds, each with the oldest Rust that is
+/// promised for it.
 pub(super) fn msrv(runner: &Runner) -> Result<Gate> {
-    let oldest = minimum_rust()?;
-    let toolchain = format!("+{oldest}");
-    if output(&mut program("cargo", &[&toolchain, "--version"])).is_err() {
-        println!("Rust {oldest} is not installed; trying to");
-        let mut install = program(
-            "rustup",
-            &["toolchain", "install", &oldest, "--profile", "minimal"],
-        );
-        if let Err(error) = runner.run(&mut install) {
-            return Ok(Gate::NotRun(format!("no Rust {oldest}: {error:#}")));
-        }
-    }
-    // By rustup's own cargo: the one that runs this task is of another version.
-    let mut check = program(
-        "cargo",
-        &[&toolchain, "check", "--locked", "--all-features"],
-    );
+    let mut sdk = vec!["--all-features"];
     for name in SDK {
-        check.args(["--package", name]);
+        sdk.extend(["--package", name]);
     }
-    runner.run(&mut check)?;
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml"))?;
+    let oldest = tidy::rust_version(&manifest).context("no rust-version in Cargo.toml")?;
+    for (version, selection) in [(oldest, sdk), (tidy::RUST_BESIDE_THE_SDK, Vec::new())] {
+        let toolchain = format!("+{version}");
+        if output(&mut program("cargo", &[&toolchain, "--version"])).is_err() {
+            println!("Rust {version} is not installed; trying to");
+            let mut install = program(
+                "rustup",
+                &["toolchain", "install", version, "--profile", "minimal"],
+            );
+            if let Err(error) = runner.run(&mut install) {
+                return Ok(Gate::NotRun(format!("no Rust {version}: {error:#}")));
+            }
+        }
+        // By rustup's own cargo: the one that runs this task is of another version.
+        let mut check = program("cargo", &[&toolchain, "check", "--locked"]);
+        runner.run(check.args(selection))?;
+    }
     Ok(Gate::Passed)
 }
 
@@ -169,14 +171,4 @@ pub(super) fn readme(runner: &Runner) -> Result<Gate> {
         .env("FAAS_PROCESS", binary);
     runner.run(&mut tests)?;
     Ok(Gate::Passed)
-}
-
-/// `rust-version` of the workspace.
-fn minimum_rust() -> Result<String> {
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml"))?;
-    manifest
-        .lines()
-        .find_map(|line| line.strip_prefix("rust-version = "))
-        .map(|version| version.trim_matches('"').to_owned())
-        .context("no rust-version in the workspace's Cargo.toml")
 }

@@ -12,6 +12,17 @@ const INHERITED: [&str; 4] = [
     "authors.workspace = true",
 ];
 
+/// The oldest Rust that builds what is not of the SDK; the SDK's is the workspace's.
+pub(crate) const RUST_BESIDE_THE_SDK: &str = "1.90";
+
+/// What a manifest states as its oldest Rust.
+pub(crate) fn rust_version(manifest: &str) -> Option<&str> {
+    manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "))
+        .map(|version| version.trim_matches('"'))
+}
+
 pub(super) fn check(metadata: &Metadata, files: &[File]) -> Vec<String> {
     let mut problems = Vec::new();
     for member in metadata.members() {
@@ -48,7 +59,9 @@ fn broken(manifest: &File) -> Vec<String> {
     for line in INHERITED.into_iter().filter(|line| !has(line)) {
         want(line);
     }
-    if !has("rust-version.workspace = true") && !has("rust-version = \"1.90\"") {
+    if !has("rust-version.workspace = true")
+        && rust_version(&manifest.text) != Some(RUST_BESIDE_THE_SDK)
+    {
         want("rust-version.workspace = true");
     }
     if !lines.iter().any(|line| line.starts_with("description = ")) {
