@@ -107,6 +107,9 @@ pub struct WatchdogConfig {
     /// Whether to reap orphans that were adopted, once a second. For a process that is pid 1 or
     /// called [`crate::tree::adopt_orphans`] and starts no children but the watchdog's.
     pub reap_orphans: bool,
+    /// Whether the log begins with what runs where and under which limits. Turn it off where
+    /// somebody else tells the operator and the log is the function's alone.
+    pub announce: bool,
     /// What the operator should know, a line each; logged at start.
     pub warnings: Vec<String>,
 }

@@ -221,11 +221,13 @@ impl Shared {
             }
             Mode::Static => None,
         };
-        logs.note(format_args!(
-            "Watchdog mode: {}\tfprocess: {:?}",
-            config.mode,
-            config.command.join(" ")
-        ));
+        if config.announce {
+            logs.note(format_args!(
+                "Watchdog mode: {}\tfprocess: {:?}",
+                config.mode,
+                config.command.join(" ")
+            ));
+        }
         if let Some(metrics) = metrics {
             logs.note(format_args!("Metrics listening on: {metrics}"));
             helpers.spawn(serve_metrics(Arc::clone(self), metrics));
@@ -235,19 +237,23 @@ impl Shared {
         let mut connections = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         if let Some(listener) = &listener {
-            logs.note(format_args!(
-                "Timeouts: read: {} write: {:?} first byte: {} exec: {} health: {:?}",
-                or_off(config.read_timeout),
-                config.write_timeout,
-                or_off(config.first_byte_timeout),
-                or_off(config.exec_timeout),
-                config.healthcheck_interval,
-            ));
+            if config.announce {
+                logs.note(format_args!(
+                    "Timeouts: read: {} write: {:?} first byte: {} exec: {} health: {:?}",
+                    or_off(config.read_timeout),
+                    config.write_timeout,
+                    or_off(config.first_byte_timeout),
+                    or_off(config.exec_timeout),
+                    config.healthcheck_interval,
+                ));
+            }
             if let Some(path) = &config.lock_file {
                 let lock = LockFile::write(path, listener.tcp_address())?;
                 *self.lock() = Some(lock);
             }
-            logs.note(format_args!("Listening on: {listener}"));
+            if config.announce {
+                logs.note(format_args!("Listening on: {listener}"));
+            }
         }
         self.accepting.store(true, Ordering::Release);
 

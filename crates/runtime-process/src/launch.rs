@@ -82,6 +82,7 @@ impl Settings {
         // Nobody asks for its health: calls stop before it is told to.
         config.healthcheck_interval = Duration::ZERO;
         config.lock_file = None;
+        config.announce = false;
         Ok(config)
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use provider_watchdog::{Listener, Logs, Watchdog, WatchdogError, tree};
+use provider_watchdog::{Logs, Watchdog, WatchdogError, tree};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -173,9 +173,15 @@ async fn serve(
         pipe(io::stderr()).map_err(RunError::System)?,
     );
     let watchdog = Watchdog::new(launch.watchdog_config()?, logs)?;
-    let served = watchdog.serve(Listener::from(listener), None, async {
+    let stop = async {
         terminate.recv().await;
-    });
+    };
+    let served = async {
+        match launch.settings.listens {
+            Some(_) => watchdog.supervise(stop).await,
+            None => watchdog.serve(listener.into(), None, stop).await,
+        }
+    };
     let ready = async {
         if let Some(address) = launch.settings.listens {
             until_it_listens(address).await;

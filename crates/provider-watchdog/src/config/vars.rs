@@ -106,6 +106,7 @@ pub(super) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<WatchdogCo
         ready_path: vars.ready_path()?,
         lock_file: vars.lock_file()?,
         reap_orphans: false,
+        announce: true,
         warnings: vars.warnings(),
     })
 }

@@ -181,6 +181,12 @@ async fn one_runtime_at_a_time_has_a_directory_and_clears_it_first() {
         .env("OPENFAAS_SECRETS_DIR", left.join("secrets"))
         .spawn()
         .unwrap();
+    // Its environment is there a moment after it was started.
+    let environment = format!("/proc/{}/environ", orphan.id());
+    until("the mark", || {
+        fs::read(&environment).is_ok_and(|it| !it.is_empty())
+    })
+    .await;
     let third = ProcessRuntime::new(config(dir.path(), |_| {})).unwrap();
     assert!(!left.exists());
     assert!(!runs(&orphan.id().to_string()));
