@@ -79,7 +79,6 @@ impl Function {
     pub(crate) async fn until<T>(&self, mut answer: impl FnMut(&State) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
         loop {
-            changed.mark_unchanged();
             if let Some(answer) = answer(&self.state()) {
                 return answer;
             }

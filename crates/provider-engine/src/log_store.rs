@@ -186,8 +186,6 @@ impl Reader {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            // Look at the count before the lines: one that is written in between is not missed.
-            self.written.mark_unchanged();
             match self.fill() {
                 Filled::Some => {}
                 Filled::Nothing => self.written.changed().await.ok()?,

@@ -4,6 +4,9 @@
 //! nothing and asks nobody: time, randomness and the function's slot are handed to it, so that it
 //! can be simulated.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;

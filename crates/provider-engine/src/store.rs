@@ -15,6 +15,8 @@
 //! Calls block on the disk: make them where blocking is fine.
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -341,6 +341,28 @@ async fn a_replica_that_refuses_gets_no_calls_for_a_while() {
     assert_eq!(port_of(&lease), refused);
 }
 
+#[test]
+fn a_replica_that_refused_is_passed_over_while_any_other_is_free() {
+    let (table, slot, figlet) = table_with("figlet");
+    let refusing = slot.add(endpoint(1), None);
+    let lease = at_once(&table, Call::new(&figlet)).unwrap().unwrap();
+    lease.report(Report::Refused);
+    drop(lease);
+    for port in 2..=4 {
+        slot.add(endpoint(port), at_most(1));
+    }
+    for _ in 0..20 {
+        let free: Vec<_> = (0..3)
+            .map(|_| at_once(&table, Call::new(&figlet)).unwrap().unwrap())
+            .collect();
+        assert_eq!(refusing.in_flight(), 0);
+        // Only now there is no other.
+        let last = at_once(&table, Call::new(&figlet)).unwrap().unwrap();
+        assert_eq!(port_of(&last), 1);
+        drop((free, last));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_removed_replica_gets_no_call_and_is_drained_when_its_last_one_ends() {
     let (table, slot, figlet) = table_with("figlet");

@@ -258,7 +258,14 @@ async fn an_update_that_hangs_is_overtaken_by_the_next_one() {
         .await;
     assert_eq!(bench.status("f").await.unwrap().image, "ready:1");
 
-    // And one that fails goes back to what served, not to the one that hung.
+    // One that fails goes back to what served, with the count that was asked for since.
+    bench.update(spec("f", "silent")).await.unwrap();
+    bench.scale("f", 2).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(bench.status("f").await.unwrap().replicas, 2);
+    bench.available("f", 2).await;
+
+    // And to that, not to one that hung.
     bench.update(spec("f", "silent")).await.unwrap();
     bench.update(spec("f", "exit:1")).await.unwrap_err();
     assert_eq!(bench.status("f").await.unwrap().image, "ready:1");

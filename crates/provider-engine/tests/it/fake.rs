@@ -31,6 +31,7 @@ pub(crate) struct Started {
     pub(crate) id: InstanceId,
     pub(crate) at: Instant,
     pub(crate) spec: Arc<FunctionSpec>,
+    /// What it sees now.
     pub(crate) secrets: Secrets,
 }
 
@@ -191,9 +192,20 @@ impl Runtime for Shared {
                 "exit" | "exit-late" => {
                     let late = if behaviour == "exit" { 0 } else { 3_000 };
                     tokio::time::sleep(millis(late)).await;
-                    fake.write(&id, LogOutput::Stdout, b"not this");
-                    fake.write(&id, LogOutput::Stderr, b"boom");
+                    // The last line is read after the end is known, as it can be with a pipe.
+                    let log = fake.seen().logs.get(&id).cloned();
                     fake.crash(&id, ExitReason::Code(i32::try_from(number).unwrap()));
+                    tokio::time::sleep(millis(20)).await;
+                    if let Some(log) = log {
+                        for (output, line) in [
+                            (LogOutput::Stderr, "not this"),
+                            (LogOutput::Stderr, "boom"),
+                            (LogOutput::Stderr, "  "),
+                            (LogOutput::Stdout, "nor this"),
+                        ] {
+                            drop(log.send(LogChunk::new(output, line.into())));
+                        }
+                    }
                 }
                 "crash" => {
                     fake.tell(&RuntimeEvent::Ready(id.clone()));
@@ -234,10 +246,13 @@ impl Runtime for Shared {
         function: &FunctionRef,
         secrets: &[(SecretName, Vec<u8>)],
     ) -> Result<(), ProviderError> {
-        self.0
-            .seen()
-            .refreshed
-            .push((function.clone(), secrets.to_vec()));
+        let mut seen = self.0.seen();
+        seen.refreshed.push((function.clone(), secrets.to_vec()));
+        for started in &mut seen.starts {
+            if started.spec.function == *function {
+                started.secrets = secrets.to_vec();
+            }
+        }
         Ok(())
     }
 

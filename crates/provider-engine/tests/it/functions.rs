@@ -260,15 +260,15 @@ async fn a_single_instance_is_gone_before_its_successor_starts() {
     let bench = Bench::new().await;
     let single = |image: &str| with_env(spec("s", image), "single", "");
     bench.deploy(single("ready")).await.unwrap();
-    bench.update(single("ready:1")).await.unwrap();
+    let held = bench.call("s").await.unwrap();
+    let outcome = bench.update(single("ready:1")).await.unwrap();
+    assert_eq!(outcome.progress, Progress::Ongoing);
+    assert!(bench.fake.starts_of("ready:1").is_empty());
+    drop(held);
     bench
         .until("new one", |fake| !fake.starts_of("ready:1").is_empty())
         .await;
-    let (stop, start) = (
-        bench.fake.stops()[0].2,
-        bench.fake.starts_of("ready:1")[0].at,
-    );
-    assert!(stop <= start);
+    assert_eq!(bench.fake.stops().len(), 1);
     bench.available("s", 1).await;
 
     // After a delete too, with a call still in flight.
@@ -316,6 +316,7 @@ async fn calls_that_do_not_end_are_cut_after_the_grace_that_the_function_states(
         .until("stopped", |fake| !fake.stops().is_empty())
         .await;
     assert_eq!(begun.elapsed().as_secs(), 7);
+    assert_eq!(bench.fake.stops()[0].1, Duration::from_secs(1));
 
     // An idle one has all of it to end by itself.
     bench
@@ -435,10 +436,12 @@ async fn usage_is_measured_when_asked_for() {
         .unwrap();
     bench.available("f", 2).await;
     assert!(bench.status("f").await.unwrap().usage.is_none());
-    for _ in 0..2 {
+    for measured_before in [false, true] {
+        let begun = Instant::now();
         let request = GetFunction::new(CallContext::default(), function("f"), true);
         let status = bench.engine.function_status(request).await.unwrap();
         let usage = status.usage.unwrap();
+        assert_eq!(begun.elapsed().is_zero(), measured_before);
         assert_eq!(usage.cpu.round(), 1000.0);
         assert_eq!(usage.total_memory_bytes, 2_000_000.0);
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -130,6 +130,17 @@ async fn a_follower_gets_history_then_what_comes_and_the_end_with_the_function()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_comes_to_its_end_when_the_engine_does() {
+    let bench = talkative(1, |_| {}).await;
+    let mut follow = request("f");
+    follow.follow = true;
+    let stream = bench.engine.query(follow).await.unwrap();
+    bench.engine.shutdown(Duration::from_secs(5)).await;
+    let lines = tokio::time::timeout(Duration::from_secs(5), stream.count()).await;
+    assert_eq!(lines.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_follower_is_told_what_it_missed_and_holds_nobody_up() {
     let bench = talkative(1, |config| config.log_lines = 10).await;
     let mut follow = request("f");
@@ -160,6 +171,13 @@ async fn the_newest_lines_are_kept_and_a_gap_in_what_was_promised_is_said() {
     let mut two = request("f");
     two.tail = Some(2);
     assert_eq!(all(&bench, two).await.len(), 2);
+    // What went was older than what is asked for.
+    std::thread::sleep(Duration::from_millis(5));
+    let mut since = request("f");
+    since.since = Some(SystemTime::now());
+    bench.fake.write(&id, LogOutput::Stdout, b"d");
+    settle().await;
+    assert_eq!(all(&bench, since).await, ["d"]);
 }
 
 #[tokio::test(start_paused = true)]

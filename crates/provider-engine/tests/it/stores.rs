@@ -125,6 +125,23 @@ async fn a_changed_secret_reaches_running_functions_and_those_that_start_later()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_changes_while_an_instance_starts_reaches_it() {
+    let bench = Bench::new().await;
+    bench.secret("key", b"old").await;
+    let mut user = spec("f", "ready");
+    user.secrets = vec![name("key")];
+    // Its value is read before the runtime starts the instance, which takes five milliseconds.
+    let (deployed, changed) = tokio::join!(bench.deploy(user), async {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        bench.change("key", b"new").await
+    });
+    deployed.unwrap();
+    changed.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(bench.fake.starts_of("ready")[0].secrets[0].1, b"new");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_in_use_is_not_removed_and_its_users_are_named() {
     let bench = Bench::new().await;
     bench.make("staging").await.unwrap();
