@@ -186,13 +186,7 @@ pub(crate) async fn scale(
     inner
         .stored(move |store| store.set_scale(&name, replicas))
         .await?;
-    {
-        let mut state = function.state();
-        state.replicas = replicas;
-        if let Some(previous) = &mut state.previous {
-            previous.replicas = replicas;
-        }
-    }
+    function.state().scale_to(replicas);
     function.signal(Signal::Changed);
     Ok(Outcome::ongoing())
 }

@@ -188,6 +188,18 @@ impl State {
         }
     }
 
+    /// Wants another count. One that starts from zero starts with a clean sheet: what failed
+    /// before it was scaled down says nothing of now.
+    pub(crate) fn scale_to(&mut self, replicas: u64) {
+        if self.replicas == 0 && replicas > 0 {
+            self.trouble = Trouble::default();
+        }
+        self.replicas = replicas;
+        if let Some(previous) = &mut self.previous {
+            previous.replicas = replicas;
+        }
+    }
+
     // --- what was heard ---
 
     /// The runtime knows whether a version can run.
@@ -223,7 +235,6 @@ impl State {
     pub(crate) fn ready(&mut self, id: &InstanceId, now: Instant) {
         if let Some(instance) = self.instances.get_mut(id) {
             instance.ready_since.get_or_insert(now);
-            self.trouble.hopeless = false;
         }
     }
 

@@ -216,7 +216,7 @@ fn failures_of_one_round_count_once() {
 }
 
 #[test]
-fn one_that_was_too_slow_does_not_spoil_the_name_of_one_that_came_up() {
+fn one_that_is_too_slow_is_given_up_and_calls_are_told_until_it_is_scaled_from_zero() {
     let mut world = World::new(1);
     world.look();
     let id = world.running[0].0.clone();
@@ -227,10 +227,9 @@ fn one_that_was_too_slow_does_not_spoil_the_name_of_one_that_came_up() {
         world.state.absence(world.now),
         Absence::Failing { .. }
     ));
-    world.running.clear();
-    world.pass(Duration::from_secs(1));
-    world.ready(0);
-    world.fail(0);
+    world.state.scale_to(0);
+    assert_eq!(world.state.absence(world.now), Absence::ScaledToZero);
+    world.state.scale_to(1);
     assert_eq!(world.state.absence(world.now), Absence::Starting);
 }
 
