@@ -89,6 +89,25 @@ async fn a_kept_connection_is_told_that_the_server_is_not_ready() {
     assert_eq!(stopping.await.unwrap(), Drained::Clean);
 }
 
+/// Its request may be on the way when the server is told to stop.
+#[tokio::test]
+async fn a_kept_connection_has_a_moment_for_one_more_request() {
+    let server = start(|s| s).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    let mut first = [0; 12];
+    client.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let stopping = tokio::spawn(server.stop());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.write_all(head).await.unwrap();
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("HTTP/1.1 503 "), "{rest}");
+    assert_eq!(stopping.await.unwrap(), Drained::Clean);
+}
+
 #[tokio::test]
 async fn a_mutation_that_runs_is_waited_for() {
     let server = start(|s| s).await;
