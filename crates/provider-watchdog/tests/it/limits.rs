@@ -50,6 +50,28 @@ async fn a_limit_that_nobody_set_does_not_cut_a_reply_that_goes_on() {
 }
 
 #[tokio::test]
+async fn the_wait_for_a_reply_is_bounded_though_nobody_set_a_limit() {
+    for mode in ["streaming", "serializing"] {
+        let mut config = config(&[("fprocess", "sleep 1000"), ("mode", mode)]);
+        config.first_byte_timeout = Some(Duration::from_millis(300));
+        let served = serve_config(config, tempfile::tempdir().unwrap()).await;
+        let started = std::time::Instant::now();
+        let reply = served.get("/").await;
+        assert!(started.elapsed() >= Duration::from_millis(300));
+        assert_eq!(reply.status, 504);
+        assert_eq!(
+            reply.body,
+            "the function did not answer within 300ms (exec_timeout)\n"
+        );
+        assert_eq!(
+            reply.header("x-openfaas-reason"),
+            Some("first-byte-timeout")
+        );
+        served.stopped().await;
+    }
+}
+
+#[tokio::test]
 async fn a_caller_can_ask_for_less_time() {
     let served = serve_script("sleep 1000", &[("exec_timeout", "1h")]).await;
     let request = client().get(served.url("/")).header("X-Timeout", "200ms");
