@@ -108,6 +108,15 @@ impl Settings {
         config
     }
 
+    /// Removes what is outside of the state directory, once nothing runs any more.
+    pub(crate) fn clean_up(&self) {
+        if self.run_as.is_some()
+            && let Err(error) = std::fs::remove_dir_all(self.run_dir())
+        {
+            tracing::warn!(%error, "the directory of the functions could not be removed");
+        }
+    }
+
     /// Instances live below the state. Those of another user cannot get through to there, so they
     /// have a place of their own, the same one at each start.
     fn run_dir(&self) -> PathBuf {

@@ -126,5 +126,6 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         () = engine.shutdown(settings.http.drain_timeout) => {}
         () = signals.reach(2) => {}
     }
+    settings.clean_up();
     served.or_fail(Kind::Address)
 }
