@@ -94,7 +94,9 @@ pub use provider_types::{
     Progress, Provider, ProviderError, ResolveError, Resolver, ScaleFunction, SecretName,
     SecretStore, Telemetry, UpdateFunction, UpdateNamespace, UpdateSecret, wire,
 };
-pub use server::{Drained, ListenAddress, NoResolver, ServeError, Server, ServerBuilder};
+pub use server::{
+    Drained, ListenAddress, Listeners, NoResolver, ServeError, Server, ServerBuilder,
+};
 pub use service::{ProviderService, Purpose, ServiceBody};
 
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 mod builder;
 mod connection;
 mod listen;
+mod listeners;
 mod stream;
 mod worker;
 
@@ -18,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use builder::{NoResolver, ServerBuilder};
 pub use listen::ListenAddress;
+pub use listeners::Listeners;
 pub(crate) use stream::CallGuard;
 
-use crate::service::{Front, Purpose};
+use crate::service::Front;
 use connection::Shared;
-use listen::Group;
 use worker::Stops;
 
 /// Why a server does not start.
@@ -97,8 +98,7 @@ pub enum Drained {
 /// that [`Server::serve_until`] is called in.
 pub struct Server<R: Resolver = NoResolver> {
     builder: ServerBuilder<R>,
-    groups: Vec<(Group, Purpose)>,
-    workers: usize,
+    listeners: Listeners,
 }
 
 impl Server {
@@ -111,16 +111,13 @@ impl Server {
 impl<R: Resolver> Server<R> {
     /// Where it listens, with the ports that were found for port 0, in the order they were given.
     pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
-        self.groups.iter().map(|(group, _)| &group.address)
+        self.listeners.addresses()
     }
 
     /// The first TCP address, if there is one.
     #[must_use]
     pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
-        self.addresses().find_map(|address| match address {
-            ListenAddress::Tcp(address) => Some(*address),
-            ListenAddress::Unix(_) => None,
-        })
+        self.listeners.local_addr()
     }
 
     /// Serves until `stop` is done, then drains: `/healthz` says 503, no connection is accepted any
@@ -134,11 +131,10 @@ impl<R: Resolver> Server<R> {
     /// Dropping the future stops the server at once and cuts what runs.
     pub async fn serve_until<F: Future>(self, stop: F) -> Result<Drained, ServeError> {
         let control = Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
-        let Self {
-            builder,
-            groups,
-            workers,
-        } = self;
+        let Self { builder, listeners } = self;
+        let Listeners {
+            groups, workers, ..
+        } = listeners;
         let parts = builder.into_parts();
         let app = Arc::clone(&parts.app);
         let deadline = CancellationToken::new();
@@ -198,8 +194,7 @@ impl<R: Resolver> fmt::Debug for Server<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("builder", &self.builder)
-            .field("groups", &self.groups)
-            .field("workers", &self.workers)
+            .field("listeners", &self.listeners)
             .finish()
     }
 }

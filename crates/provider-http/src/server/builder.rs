@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
 use axum::Router;
 use provider_auth::Authenticator;
@@ -14,7 +12,7 @@ use provider_types::{
     Telemetry,
 };
 
-use super::listen::{Group, ListenAddress};
+use super::listeners::{Listeners, workers};
 use super::{Drained, ServeError, Server};
 use crate::app::{App, Backend};
 use crate::config::{Config, Role};
@@ -45,6 +43,7 @@ pub struct ServerBuilder<R: Resolver = NoResolver> {
     config: Config,
     role: Option<Role>,
     binds: Vec<(String, Purpose)>,
+    bound: Option<Listeners>,
     merged: Router,
     merged_open: Router,
 }
@@ -71,6 +70,7 @@ impl ServerBuilder {
             config: Config::default(),
             role: None,
             binds: Vec::new(),
+            bound: None,
             merged: Router::new(),
             merged_open: Router::new(),
         }
@@ -87,6 +87,7 @@ impl<R: Resolver> ServerBuilder<R> {
             config: self.config,
             role: self.role,
             binds: self.binds,
+            bound: self.bound,
             merged: self.merged,
             merged_open: self.merged_open,
         }
@@ -147,6 +148,13 @@ impl<R: Resolver> ServerBuilder<R> {
         self
     }
 
+    /// Takes over addresses that are bound already, before those of [`ServerBuilder::bind`]. What
+    /// was given before is closed.
+    pub fn listeners(mut self, listeners: Listeners) -> Self {
+        self.bound = Some(listeners);
+        self
+    }
+
     /// Adds routes of your own behind the authenticator.
     ///
     /// # Panics
@@ -171,27 +179,21 @@ impl<R: Resolver> ServerBuilder<R> {
     /// # Errors
     /// When there is no address, one is wrong, taken or refused by the system, or one would be open
     /// to other machines without credentials.
-    pub fn listen(self) -> Result<Server<R>, ServeError> {
-        if self.binds.is_empty() {
+    pub fn listen(mut self) -> Result<Server<R>, ServeError> {
+        if self.binds.is_empty() && self.bound.is_none() {
             return Err(ServeError::NoAddress);
         }
-        let workers = workers(&self.config);
-        let mut addresses = Vec::with_capacity(self.binds.len());
-        for (text, purpose) in &self.binds {
-            let address = ListenAddress::parse(text)?;
-            if self.auth.is_none() && purpose.has_system_calls() && !address.is_local() {
-                return Err(ServeError::Unprotected { address });
-            }
-            addresses.push((address, *purpose));
+        let mut listeners = match self.bound.take() {
+            Some(bound) => bound,
+            None => Listeners::new(&self.config, self.auth.as_deref()),
+        };
+        listeners.protect(self.auth.is_some())?;
+        for (address, purpose) in &self.binds {
+            listeners.bind(*purpose, address)?;
         }
-        let groups = addresses
-            .iter()
-            .map(|(address, purpose)| Ok((Group::bind(address, workers)?, *purpose)))
-            .collect::<Result<_, ServeError>>()?;
         Ok(Server {
             builder: self,
-            groups,
-            workers,
+            listeners,
         })
     }
 
@@ -249,16 +251,12 @@ impl<R: Resolver> ServerBuilder<R> {
     }
 }
 
-fn workers(config: &Config) -> usize {
-    let one_a_core = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    config.workers.unwrap_or_else(one_a_core).max(1)
-}
-
 impl<R: Resolver> fmt::Debug for ServerBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
             .field("config", &self.config)
             .field("binds", &self.binds)
+            .field("bound", &self.bound)
             .field("auth", &self.auth.is_some())
             .finish_non_exhaustive()
     }

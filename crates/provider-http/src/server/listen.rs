@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,10 @@ impl ListenAddress {
     }
 
     /// Reads `HOST:PORT`, `:PORT` (all interfaces), `unix:PATH` or an absolute path.
-    pub(super) fn parse(text: &str) -> Result<Self, ServeError> {
+    ///
+    /// # Errors
+    /// [`ServeError::Address`] when it is none of them, or the host is not found.
+    pub fn parse(text: &str) -> Result<Self, ServeError> {
         let wrong = |problem: &'static str| ServeError::Address {
             address: text.to_owned(),
             problem,
@@ -53,19 +56,26 @@ impl ListenAddress {
         let (host, port) = text
             .rsplit_once(':')
             .ok_or_else(|| wrong("use HOST:PORT, such as 127.0.0.1:8080, or unix:PATH"))?;
-        if port.parse::<u16>().is_err() {
+        let Ok(number) = port.parse::<u16>() else {
             return Err(wrong("the port must be a number from 0 to 65535"));
-        }
-        let full = if host.is_empty() {
-            format!("[::]:{port}")
-        } else {
-            text.to_owned()
         };
-        full.to_socket_addrs()
+        if host.is_empty() {
+            return Ok(Self::Tcp(SocketAddr::new(every_interface(), number)));
+        }
+        text.to_socket_addrs()
             .ok()
             .and_then(|mut found| found.next())
             .map(Self::Tcp)
             .ok_or_else(|| wrong("the host is neither an address nor a name that can be found"))
+    }
+}
+
+/// IPv6's takes IPv4 too; a machine without IPv6 has IPv4's alone.
+fn every_interface() -> IpAddr {
+    let six = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+    match TcpListener::bind((six, 0)) {
+        Ok(_) => six,
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -257,7 +267,10 @@ mod tests {
         for (text, expected) in [
             ("127.0.0.1:8080", tcp("127.0.0.1:8080")),
             ("[::1]:0", tcp("[::1]:0")),
-            (":8080", tcp("[::]:8080")),
+            (
+                ":8080",
+                ListenAddress::Tcp(SocketAddr::new(every_interface(), 8080)),
+            ),
             (
                 "unix:/run/x.sock",
                 ListenAddress::Unix("/run/x.sock".into()),

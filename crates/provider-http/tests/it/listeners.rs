@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use provider_http::{BasicAuth, Credentials, Drained, ListenAddress, Purpose, ServeError, Server};
+use provider_http::{
+    BasicAuth, Config, Credentials, Drained, ListenAddress, Listeners, Purpose, ServeError, Server,
+};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
@@ -169,4 +171,41 @@ async fn a_server_needs_a_runtime_only_when_it_serves() {
     let backend = Arc::new(Memory::default());
     let server = std::thread::spawn(move || Server::builder(backend).bind("127.0.0.1:0").listen());
     assert!(server.join().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn an_address_may_be_bound_before_there_is_a_server_for_it() {
+    let mut listeners = Listeners::new(&Config::default(), None);
+    listeners.bind(Purpose::All, "127.0.0.1:0").unwrap();
+    let address = listeners.local_addr().unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+
+    let backend = Arc::new(Memory::default());
+    let server = full(&backend)
+        .listeners(listeners)
+        .bind_for(Purpose::Metrics, "127.0.0.1:0")
+        .listen()
+        .unwrap();
+    assert_eq!(server.local_addr(), Some(address));
+    assert_eq!(server.addresses().count(), 2);
+    let (_stop, stopped) = oneshot::channel::<()>();
+    tokio::spawn(server.serve_until(stopped));
+    assert_eq!(Reply::read_to_end(&mut client).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_bound_early_is_held_to_the_same_rules() {
+    let mut listeners = Listeners::new(&Config::default(), None);
+    let error = listeners.bind(Purpose::All, "0.0.0.0:0").unwrap_err();
+    assert!(matches!(error, ServeError::Unprotected { .. }), "{error}");
+
+    // Bound for a server with credentials, and then given to one without.
+    let auth = BasicAuth::new([Credentials::new("admin", "s3cr3t").unwrap()]);
+    let mut listeners = Listeners::new(&Config::default(), Some(&auth));
+    listeners.bind(Purpose::All, "0.0.0.0:0").unwrap();
+    let backend = Arc::new(Memory::default());
+    let error = full(&backend).listeners(listeners).listen().unwrap_err();
+    assert!(matches!(error, ServeError::Unprotected { .. }), "{error}");
 }
