@@ -145,7 +145,11 @@ fn contenders(directory: &Path, upstream: SocketAddr, cores: usize) -> Result<Ve
 
 fn on(binary: &Path, address: SocketAddr, upstream: SocketAddr) -> Command {
     let mut command = Command::new(binary);
-    command.arg(address.to_string()).arg(upstream.to_string());
+    command
+        .arg(address.to_string())
+        .arg(upstream.to_string())
+        // Go logs every call that wrk's end cuts off.
+        .stderr(std::process::Stdio::null());
     command
 }
 
