@@ -35,6 +35,9 @@ pub(crate) struct Inner {
     pub(crate) locks: NameLocks,
     /// How often a secret was changed or removed.
     pub(crate) secret_changes: AtomicU64,
+    /// Held from reading secrets until running instances have them: an older reading never comes
+    /// after a newer one.
+    refreshing: tokio::sync::Mutex<()>,
     /// No operation begins any more.
     pub(crate) closing: AtomicBool,
     /// Who hears of which instance.
@@ -64,6 +67,7 @@ impl Inner {
             leaving: Mutex::default(),
             locks: NameLocks::default(),
             secret_changes: AtomicU64::new(0),
+            refreshing: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
             listeners: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
@@ -208,6 +212,13 @@ impl Inner {
         let (namespace, names) = (spec.function.namespace.clone(), spec.secrets.clone());
         self.stored(move |store| store.secret_values(&namespace, &names))
             .await
+    }
+
+    /// Gives running instances of a function the present values of its secrets.
+    pub(crate) async fn refresh_secrets(&self, spec: &FunctionSpec) -> Result<(), ProviderError> {
+        let _turn = self.refreshing.lock().await;
+        let secrets = self.secrets_of(spec).await?;
+        self.runtime.refresh_secrets(&spec.function, &secrets).await
     }
 
     /// Sends an instance's events there from now on.

@@ -63,11 +63,7 @@ async fn start(
     let lines = Lines::read(inner, function, id).await;
     if inner.secret_changes.load(Ordering::SeqCst) != seen {
         // A secret may have changed after it was read and before the runtime knew the instance.
-        let secrets = inner.secrets_of(spec).await?;
-        inner
-            .runtime
-            .refresh_secrets(&spec.function, &secrets)
-            .await?;
+        inner.refresh_secrets(spec).await?;
     }
     Ok(lines)
 }

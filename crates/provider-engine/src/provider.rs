@@ -133,16 +133,7 @@ async fn show_secret(inner: &Inner, namespace: &Namespace, name: &SecretName) ->
             serving.rev().find(uses).cloned()
         };
         let Some(spec) = spec else { continue };
-        let shown = match inner.secrets_of(&spec).await {
-            Ok(secrets) => {
-                inner
-                    .runtime
-                    .refresh_secrets(&spec.function, &secrets)
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = shown {
+        if let Err(error) = inner.refresh_secrets(&spec).await {
             tracing::warn!(
                 function = %function.function,
                 error = &error as &dyn std::error::Error,

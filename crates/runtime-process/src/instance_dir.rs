@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use provider_types::SecretName;
 
@@ -20,6 +21,8 @@ const LONGEST_ADDRESS: usize = 107;
 pub(crate) struct InstanceDir {
     path: PathBuf,
     owner: Option<User>,
+    /// Held while secrets are written, for all clones.
+    writing: Arc<Mutex<()>>,
 }
 
 impl InstanceDir {
@@ -29,7 +32,11 @@ impl InstanceDir {
         owner: Option<User>,
         secrets: &[(SecretName, Vec<u8>)],
     ) -> io::Result<Self> {
-        let dir = Self { path, owner };
+        let dir = Self {
+            path,
+            owner,
+            writing: Arc::default(),
+        };
         // A start that failed half-way may have left one.
         dir.remove()?;
         for made in [dir.path.clone(), dir.secrets(), dir.work(), dir.temp()] {
@@ -69,6 +76,7 @@ impl InstanceDir {
 
     /// Gives the secrets their present values. A reader sees an old value or a new one, whole.
     pub(crate) fn write_secrets(&self, secrets: &[(SecretName, Vec<u8>)]) -> io::Result<()> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = self.secrets();
         for (name, value) in secrets {
             // No secret's name begins with a dot.
@@ -173,12 +181,31 @@ mod tests {
     }
 
     #[test]
+    fn secrets_written_at_once_do_not_mix() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = InstanceDir::create(parent.path().join("one"), None, &[]).unwrap();
+        std::thread::scope(|scope| {
+            for name in ["aa", "bb"] {
+                let dir = dir.clone();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        dir.write_secrets(&[secret(name, name.as_bytes())]).unwrap();
+                        let seen = fs::read_to_string(dir.secrets().join(name)).unwrap();
+                        assert_eq!(seen, name);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn the_length_of_a_socket_address_is_minded() {
         let fits = |length: usize| {
             let path = format!("/{}", "d".repeat(length - "//s".len()));
             let dir = InstanceDir {
                 path: PathBuf::from(path),
                 owner: None,
+                writing: Arc::default(),
             };
             assert_eq!(dir.socket().as_os_str().len(), length);
             dir.socket_fits()

@@ -54,6 +54,8 @@ pub(crate) struct Fake {
     pub(crate) capabilities: Capabilities,
     /// An image that could be prepared once, and no more.
     pub(crate) vanished: Option<String>,
+    /// How often secrets began to be refreshed.
+    pub(crate) refreshes: AtomicUsize,
     starting: AtomicUsize,
     pub(crate) most_starting: AtomicUsize,
 }
@@ -246,6 +248,10 @@ impl Runtime for Shared {
         function: &FunctionRef,
         secrets: &[(SecretName, Vec<u8>)],
     ) -> Result<(), ProviderError> {
+        // Each takes less time than the one before, so that those at once end the wrong way round.
+        let earlier = self.0.refreshes.fetch_add(1, Ordering::SeqCst);
+        let takes = 100_u64.checked_shr(u32::try_from(earlier).unwrap());
+        tokio::time::sleep(Duration::from_millis(takes.unwrap_or(0))).await;
         let mut seen = self.0.seen();
         seen.refreshed.push((function.clone(), secrets.to_vec()));
         for started in &mut seen.starts {

@@ -1,5 +1,7 @@
 //! Secrets and namespaces.
 
+use std::sync::atomic::Ordering;
+
 use provider_types::{
     CallContext, CreateNamespace, CreateSecret, DeleteNamespace, DeleteSecret, ErrorKind,
     GetNamespace, ListNamespaces, ListSecrets, Namespace, NamespaceStore, ProviderError,
@@ -122,6 +124,31 @@ async fn a_changed_secret_reaches_running_functions_and_those_that_start_later()
     bench.scale("f", 2).await.unwrap();
     bench.available("f", 2).await;
     assert_eq!(bench.fake.starts_of("ready")[2].secrets, both);
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_that_change_at_once_all_reach_running_functions() {
+    let bench = Bench::new().await;
+    bench.secret("aa", b"old").await;
+    bench.secret("bb", b"old").await;
+    let mut user = spec("f", "ready");
+    user.secrets = vec![name("aa"), name("bb")];
+    bench.deploy(user).await.unwrap();
+
+    let second = async {
+        bench
+            .until("the first is being shown", |fake| {
+                fake.refreshes.load(Ordering::SeqCst) == 1
+            })
+            .await;
+        bench.change("bb", b"new").await
+    };
+    let (first, second) = tokio::join!(bench.change("aa", b"new"), second);
+    first.unwrap();
+    second.unwrap();
+    let shown = &bench.fake.starts_of("ready")[0].secrets;
+    let both = [("aa", b"new"), ("bb", b"new")].map(|(key, value)| (name(key), value.to_vec()));
+    assert_eq!(shown[..], both);
 }
 
 #[tokio::test(start_paused = true)]
