@@ -18,12 +18,14 @@ command then runs, or a program; any other image is only a name, and nothing is 
 
 const AFTER: &str = "\
 Variables, each with the flag's meaning where there is one:
-  listen, state_dir, functions_dir, role, allow_host, run_as, basic_auth, secret_mount_path, port
+  listen, system_listen, metrics_listen, role, state_dir, functions_dir, basic_auth,
+  secret_mount_path, allow_host (separated by commas), run_as
+  port                     of 127.0.0.1, where no address is given
   header_timeout (10s)     for the header of a request
   upstream_timeout (60s)   for the first byte of a function's reply
   idle_timeout (5m)        for silence on a stream
-  read_timeout             stands for the first two
-  resolve_timeout (25s)    for an instance to get ready, a start from zero included
+  read_timeout             stands for the first two, and for the body of a system call (60s)
+  resolve_timeout (25s)    for an instance to get ready or free
   connect_timeout (5s), total_timeout (none), drain_timeout (60s), write_timeout
   max_idle_conns (1024), max_idle_conns_per_host, trusted_proxies, function_namespace
   RUST_LOG (info)          what is logged, for example debug or provider_engine=debug
@@ -46,7 +48,8 @@ Examples:
   faas-process --functions-dir ./functions
       so that image hello means ./functions/hello";
 
-/// What was given on the command line. Everything has a variable too, and the flag wins.
+/// What was given on the command line. A flag wins over its variable; `--ephemeral` and
+/// `--no-sandbox` have none, so that both are seen where the provider is started.
 #[derive(Debug, Default, Parser)]
 #[command(name = "faas-process", version, about = ABOUT, long_about = ABOUT, after_help = AFTER)]
 pub(crate) struct Args {

@@ -70,7 +70,7 @@ impl Banner<'_> {
     fn functions(&self) -> String {
         let mut text = match (&self.settings.run_as, self.root) {
             (Some(user), _) => format!("run as {}", user.name),
-            (None, true) => "run as ROOT: --run-as USER changes that".to_owned(),
+            (None, true) => "run as ROOT (--run-as USER changes that)".to_owned(),
             (None, false) => "run as you".to_owned(),
         };
         text.push_str(", not isolated from each other; ");

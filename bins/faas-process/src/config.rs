@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ impl Settings {
         Ok(Self {
             http,
             listen,
-            system_listen: args.system_listen,
-            metrics_listen: args.metrics_listen,
+            system_listen: args.system_listen.or_else(|| variable("system_listen")),
+            metrics_listen: args.metrics_listen.or_else(|| variable("metrics_listen")),
             state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
             temporary,
             functions_dir: args
@@ -123,10 +123,16 @@ impl Settings {
         if self.run_as.is_none() {
             return self.state_dir.join("run");
         }
-        let mut hasher = DefaultHasher::new();
-        self.state_dir.hash(&mut hasher);
-        Path::new("/run").join(format!("faas-process-{:016x}", hasher.finish()))
+        let name = stable_hash(self.state_dir.as_os_str().as_bytes());
+        Path::new("/run").join(format!("faas-process-{name:016x}"))
     }
+}
+
+/// FNV-1a: the same in every build, which the hashers of the standard library do not promise.
+fn stable_hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn default_state_dir(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Failure> {
@@ -225,6 +231,28 @@ mod tests {
             read("", &[HOME, ("listen", "")]).unwrap().listen,
             DEFAULT_LISTEN
         );
+    }
+
+    #[test]
+    fn every_address_has_a_variable() {
+        let variables = [HOME, ("system_listen", ":1"), ("metrics_listen", ":2")];
+        let settings = read("", &variables).unwrap();
+        assert_eq!(settings.system_listen.as_deref(), Some(":1"));
+        assert_eq!(settings.metrics_listen.as_deref(), Some(":2"));
+        let settings = read("--system-listen :3", &variables).unwrap();
+        assert_eq!(settings.system_listen.as_deref(), Some(":3"));
+    }
+
+    #[test]
+    fn the_place_of_functions_of_another_user_is_the_same_in_every_build() {
+        // Published values of FNV-1a.
+        assert_eq!(stable_hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(stable_hash(b"foobar"), 0x8594_4171_f739_67e8);
+        let mut settings = read("--state-dir /foobar", &[]).unwrap();
+        assert_eq!(settings.run_dir(), Path::new("/foobar/run"));
+        settings.run_as = Some(User::find("root").unwrap());
+        let dir = settings.run_dir().display().to_string();
+        assert!(dir.starts_with("/run/faas-process-"), "{dir}");
     }
 
     #[test]

@@ -21,13 +21,16 @@ use clap::Parser as _;
 use provider_engine::{Engine, EngineConfig};
 use provider_http::{Purpose, Server};
 use provider_types::wire::{ProviderInfo, VersionInfo};
-use runtime_process::{ProcessRuntime, WATCHDOG_ARGUMENT, watchdog_main};
+use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
 
 use crate::args::Args;
 use crate::banner::Banner;
 use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::signals::Signals;
+
+/// The commit, for `/system/info`: whoever builds a release sets the variable.
+const COMMIT: Option<&str> = option_env!("FAAS_PROCESS_COMMIT");
 
 fn main() -> ExitCode {
     // The rules of a function's sandbox bind threads: none may exist by then.
@@ -65,8 +68,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let signals = Signals::new().or_fail(Kind::Running)?;
     let auth = setup::credentials(&settings.http)?;
     let listen = address::settle(&settings.listen)?;
-    let config = settings.runtime(address::gateway_url(&listen));
-    let runtime = ProcessRuntime::new(config).or_fail(Kind::Directory)?;
+    let runtime = setup::runtime(settings, address::gateway_url(&listen))?;
     let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
 
     let mut config = EngineConfig::new(&settings.state_dir);
@@ -76,7 +78,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         "processes",
         VersionInfo::new(
             env!("CARGO_PKG_VERSION"),
-            option_env!("FAAS_PROCESS_COMMIT").unwrap_or("unknown"),
+            COMMIT.filter(|it| !it.is_empty()).unwrap_or("unknown"),
         ),
     );
     let engine = Engine::open(config, Arc::new(runtime))

@@ -1,4 +1,4 @@
-//! What the process needs before it serves: a log, descriptors, credentials.
+//! What the process needs before it serves: a log, descriptors, credentials, a runtime.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use provider_http::{Authenticator, BasicAuth, Config, CredentialFiles};
+use runtime_process::{ProcessRuntime, SetupError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
 
 /// Enough for thousands of calls and hundreds of instances, each of which needs five.
@@ -59,4 +61,18 @@ pub(crate) fn credentials(config: &Config) -> Result<Option<Arc<dyn Authenticato
         .or_fail(Kind::Credentials)?;
     tokio::spawn(files.watch(auth.clone()));
     Ok(Some(Arc::new(auth)))
+}
+
+/// Takes the place where functions run, which belongs to one provider at a time.
+pub(crate) fn runtime(settings: &Settings, gateway_url: String) -> Result<ProcessRuntime, Failure> {
+    ProcessRuntime::new(settings.runtime(gateway_url))
+        .map_err(|error| match error {
+            SetupError::InUse { .. } => anyhow::anyhow!(
+                "the state directory {} is in use by another process: end that one, or give this \
+                 one another --state-dir",
+                settings.state_dir.display()
+            ),
+            other => other.into(),
+        })
+        .or_fail(Kind::Directory)
 }

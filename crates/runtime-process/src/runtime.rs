@@ -72,6 +72,12 @@ impl ProcessRuntime {
     /// # Errors
     /// When a directory cannot be used, or orphans cannot be adopted.
     pub fn new(mut config: ProcessConfig) -> Result<Self, SetupError> {
+        if let Some(dir) = &mut config.functions_dir {
+            *dir = existing_dir(dir).map_err(|source| SetupError::FunctionsDir {
+                path: dir.clone(),
+                source,
+            })?;
+        }
         let mode = if config.run_as.is_some() {
             0o711
         } else {
@@ -79,12 +85,6 @@ impl ProcessRuntime {
         };
         config.run_dir = own_dir(&config.run_dir, mode)?;
         let lock = lock(&config.run_dir)?;
-        if let Some(dir) = &mut config.functions_dir {
-            *dir = existing_dir(dir).map_err(|source| SetupError::FunctionsDir {
-                path: dir.clone(),
-                source,
-            })?;
-        }
         // Rules are kept by the kernel for real paths.
         config.hidden.push(config.run_dir.clone());
         for path in config.hidden.iter_mut().chain([&mut config.temp_dir]) {

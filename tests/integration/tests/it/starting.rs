@@ -147,7 +147,10 @@ async fn one_provider_at_a_time_has_a_state_directory() {
     first.deployed(process("echo", "cat")).await;
     let (code, said) = failing(place.command()).await;
     assert_eq!(code, 4, "{said}");
-    assert!(said.contains(&place.text("state")), "{said}");
+    let state = place.text("state");
+    let wanted = format!("the state directory {state} is in use by another process");
+    assert!(said.contains(&wanted), "{said}");
+    assert!(said.contains("--state-dir"), "{said}");
     // The first one does not notice.
     assert_eq!(first.called("echo", "still here").await, "still here");
 }
@@ -179,6 +182,7 @@ async fn a_state_directory_that_cannot_be_made_is_refused() {
         said.contains("functions directory") && said.contains(&none),
         "{said}"
     );
+    assert!(!place.path("state").exists(), "something was left");
 }
 
 #[tokio::test]
