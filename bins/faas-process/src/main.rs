@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use provider_engine::{Engine, EngineConfig};
-use provider_http::{Purpose, Server};
+use provider_http::Server;
 use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
 
@@ -67,8 +67,10 @@ fn run(settings: &Settings) -> Result<(), Failure> {
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let signals = Signals::new().or_fail(Kind::Running)?;
     let auth = setup::credentials(&settings.http)?;
-    let listen = address::settle(&settings.listen)?;
-    let runtime = setup::runtime(settings, address::gateway_url(&listen))?;
+    let listeners = address::bind(settings, auth.as_deref())?;
+    let addresses: Vec<_> = listeners.addresses().cloned().collect();
+    let gateway_url = addresses.first().map(address::gateway_url);
+    let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
     let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
 
     let mut config = EngineConfig::new(&settings.state_dir);
@@ -85,49 +87,34 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         .await
         .or_fail(Kind::Directory)?;
 
-    let main = match settings.system_listen {
-        Some(_) => Purpose::Functions,
-        None => Purpose::All,
-    };
     let mut server = Server::builder(engine.clone())
         .resolver(engine.resolver())
         .secrets(engine.clone())
         .namespaces(engine.clone())
         .logs(engine.clone())
         .config(settings.http.clone())
-        .bind_for(main, listen);
-    if let Some(address) = &settings.system_listen {
-        server = server.bind_for(Purpose::System, address);
-    }
-    if let Some(address) = &settings.metrics_listen {
-        server = server.bind_for(Purpose::Metrics, address);
-    }
+        .listeners(listeners);
     if let Some(auth) = auth {
         server = server.auth(auth);
     }
-    let served = match server.listen() {
-        Ok(server) => {
-            let banner = Banner {
-                settings,
-                addresses: server.addresses().cloned().collect(),
-                sandbox,
-                private_temp,
-                root: rustix::process::geteuid().is_root(),
-            };
-            banner.warn();
-            // Where nobody reads it, nobody misses it.
-            let _ = write!(io::stdout(), "{banner}");
-            tokio::select! {
-                served = server.serve_until(signals.clone().reach(1)) => served.map(drop),
-                () = signals.clone().reach(2) => Ok(()),
-            }
-        }
-        Err(error) => Err(error),
+    let banner = Banner {
+        settings,
+        addresses,
+        sandbox,
+        private_temp,
+        root: rustix::process::geteuid().is_root(),
+    };
+    banner.warn();
+    // Where nobody reads it, nobody misses it.
+    let _ = write!(io::stdout(), "{banner}");
+    let served = tokio::select! {
+        served = server.serve_until(signals.clone().reach(1)) => served.map(drop),
+        () = signals.clone().reach(2) => Ok(()),
     };
     tokio::select! {
         () = engine.shutdown(settings.http.drain_timeout) => {}
         () = signals.reach(2) => {}
     }
     settings.clean_up();
-    served.or_fail(Kind::Address)
+    served.or_fail(Kind::Running)
 }

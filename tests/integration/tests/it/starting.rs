@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
 use reqwest::StatusCode;
+use serde_json::json;
 use tokio::process::Command;
 
-use crate::support::{PATIENCE, Place, Provider, binary, failing, process};
+use crate::support::{PATIENCE, Place, Provider, binary, failing, image, process, until, with};
 
 #[tokio::test]
 async fn what_is_printed_says_what_is_protected_and_what_to_try() {
@@ -109,7 +111,8 @@ async fn a_taken_port_is_refused_and_another_one_offered() {
     let (code, said) = failing(command).await;
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(&address) && said.contains("in use"), "{said}");
-    let offered = said.trim().rsplit(' ').next().unwrap();
+    let offered = said.split(" is free").next().unwrap();
+    let offered = offered.rsplit(' ').next().unwrap();
     assert!(TcpListener::bind(offered).is_ok(), "{said}");
 }
 
@@ -138,6 +141,54 @@ async fn others_are_not_let_in_without_credentials() {
     let (code, said) = failing(command).await;
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("basic_auth"), "{said}");
+}
+
+#[tokio::test]
+async fn a_refused_address_is_refused_before_anything_is_kept_or_started() {
+    let place = Place::new();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = (tcp.local_addr().unwrap().to_string(), tcp);
+    let socket = place.path("taken.sock");
+    let unix = UnixListener::bind(&socket).unwrap();
+    let socket = format!("unix:{}", socket.display());
+    let refused = || async {
+        for arguments in [
+            &["--listen", &tcp.0][..],
+            &["--listen", &socket],
+            &["--listen", "0.0.0.0:0"],
+            &["--listen", "127.0.0.1:0", "--system-listen", &tcp.0],
+            &["--listen", "127.0.0.1:0", "--system-listen", "0.0.0.0:0"],
+            &["--listen", "127.0.0.1:0", "--metrics-listen", &tcp.0],
+        ] {
+            let mut command = Command::new(binary());
+            command.args(arguments);
+            command.args(["--state-dir", &place.text("state")]);
+            let (code, said) = failing(command).await;
+            assert_eq!(code, 3, "{arguments:?}: {said}");
+        }
+    };
+    refused().await;
+    assert!(!place.path("state").exists(), "something was kept");
+
+    place.script(
+        "counts",
+        "#!/bin/sh\necho start >> $TMPDIR/starts\nexec sleep 300\n",
+    );
+    let starts = || {
+        let text = fs::read_to_string(place.path("tmp/starts")).unwrap_or_default();
+        text.lines().count()
+    };
+    let mut provider = place.start().await;
+    let deployment = with(image("counts", "counts"), json!({"mode": "http"}));
+    provider.deployed(deployment).await;
+    until("its start", || starts() == 1).await;
+    provider.end("-TERM").await;
+    refused().await;
+    assert_eq!(starts(), 1);
+    drop((tcp, unix));
+    // It is one that is started where nothing is refused.
+    let _provider = place.start().await;
+    until("its start", || starts() == 2).await;
 }
 
 #[tokio::test]
