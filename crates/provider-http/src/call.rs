@@ -28,10 +28,14 @@ pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl RequestId {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let given = [X_REQUEST_ID, X_CALL_ID]
+        Self::given(Self::header(headers))
+    }
+
+    /// The header that names the call, if it came with one.
+    pub(crate) fn header(headers: &HeaderMap) -> Option<&HeaderValue> {
+        [X_REQUEST_ID, X_CALL_ID]
             .iter()
-            .find_map(|name| headers.get(name));
-        Self::given(given)
+            .find_map(|name| headers.get(name))
     }
 
     pub(crate) fn given(id: Option<&HeaderValue>) -> Self {

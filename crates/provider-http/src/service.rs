@@ -11,7 +11,7 @@ use axum::Router;
 use axum::response::Response as AxumResponse;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -172,7 +172,7 @@ impl<R: Resolver> Front<R> {
         let Some(proxy) = &self.proxy else {
             return not_invoked("this provider does not invoke functions");
         };
-        let id = request.headers().get(respond::X_REQUEST_ID).cloned();
+        let id = RequestId::header(request.headers()).cloned();
         match AssertUnwindSafe(proxy.call_from(peer, request))
             .catch_unwind()
             .await
@@ -201,19 +201,38 @@ fn by_us(mut response: AxumResponse, reason: &'static str) -> Response<ServiceBo
     response.map(ServiceBody::system)
 }
 
-/// A request that no handler should see: `Host` is missing or there are several (RFC 9112, 3.2).
-pub(crate) fn refuse_host<B>(request: &Request<B>) -> Option<Response<ServiceBody>> {
+/// Refuses a request that no handler should see, and ends its connection: what follows on it may
+/// be a part of this request.
+pub(crate) fn refuse<B>(request: &Request<B>) -> Option<Response<ServiceBody>> {
+    let (status, problem) = wrong_host(request).or_else(|| wrong_coding(request))?;
+    let mut response = respond::text(status, problem);
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(response.map(ServiceBody::system))
+}
+
+/// `Host` is missing, or there are several (RFC 9112, 3.2).
+fn wrong_host<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
     let hosts = request.headers().get_all(HOST).iter().count();
     let problem = match (request.version(), hosts) {
         (_, 1) | (Version::HTTP_10 | Version::HTTP_09, 0) => return None,
         (_, 0) => "400 Bad Request: missing required Host header",
         _ => "400 Bad Request: too many Host headers",
     };
-    let mut response = respond::text(StatusCode::BAD_REQUEST, problem);
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    Some(response.map(ServiceBody::system))
+    Some((StatusCode::BAD_REQUEST, problem))
+}
+
+/// The body is coded in another way than `chunked` alone. hyper takes off the last coding only, and
+/// refuses by itself what does not end in `chunked` (RFC 9112, 6.1 and 6.3).
+fn wrong_coding<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next()?;
+    if codings.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return None;
+    }
+    let problem = "501 Not Implemented: the only transfer coding taken is chunked, once";
+    Some((StatusCode::NOT_IMPLEMENTED, problem))
 }
 
 /// `OPTIONS *` asks about the server itself (RFC 9110, 9.3.7).

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::observer::{Ended, Observer};
 use crate::proxy::Worker;
 use crate::refusal::Reason;
+use crate::trail::Trail;
 use crate::upload::{Activity, Stage};
 use crate::upstream::Connection;
 
@@ -17,6 +18,7 @@ use crate::upstream::Connection;
 pub(crate) struct Exchange<R: Resolver, O: Observer> {
     pub(crate) worker: Arc<Worker<R, O>>,
     pub(crate) function: FunctionRef,
+    pub(crate) trail: Trail,
     call: Option<O::Call>,
     lease: Option<R::Lease>,
     arrived: Instant,
@@ -31,12 +33,14 @@ impl<R: Resolver, O: Observer> Exchange<R, O> {
     pub(crate) fn start(
         worker: Arc<Worker<R, O>>,
         function: FunctionRef,
+        trail: Trail,
         arrived: Instant,
     ) -> Self {
         let call = Some(worker.shared.observer.started(&function));
         Self {
             worker,
             function,
+            trail,
             call,
             lease: None,
             arrived,
@@ -87,7 +91,8 @@ impl<R: Resolver, O: Observer> Drop for Exchange<R, O> {
         if let Some(call) = self.call.take() {
             let failure = match (self.failure, self.whole) {
                 (None, false) => {
-                    tracing::debug!(function = %self.function, "the caller left");
+                    let call_id = self.trail.call_id();
+                    tracing::debug!(function = %self.function, call_id, "the caller left");
                     Some(Reason::ClientLeft)
                 }
                 (failure, _) => failure,
@@ -131,7 +136,14 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
         }
         if reason != Reason::ClientLeft {
             let cause = cause.map(tracing::field::display);
-            tracing::warn!(function = %self.function, %reason, cause, "a reply broke off");
+            tracing::warn!(
+                function = %self.function,
+                call_id = self.trail.call_id(),
+                traceparent = self.trail.traceparent(),
+                %reason,
+                cause,
+                "a reply broke off"
+            );
         }
         self.failure = Some(reason);
     }

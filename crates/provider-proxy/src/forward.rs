@@ -24,6 +24,7 @@ use crate::observer::Observer;
 use crate::proxy::{Shared, Worker};
 use crate::refusal::{Reason, Refusal};
 use crate::target::{self, NoTarget};
+use crate::trail::Trail;
 use crate::tunnel::{self, Tunnels};
 use crate::upload::{Activity, BoxError, Stage, Upload};
 use crate::upstream::Connection;
@@ -34,6 +35,7 @@ const RESOLVER_GOES_FIRST: Duration = Duration::from_millis(100);
 /// A request made ready for its function.
 struct Prepared {
     function: FunctionRef,
+    trail: Trail,
     request: Request<Upload>,
     activity: Option<Arc<Activity>>,
     upgrade: Option<OnUpgrade>,
@@ -103,12 +105,14 @@ where
     );
     let prepared = match target::parse(&head.uri, &shared.default_namespace, shared.name_rule) {
         Ok((function, uri)) => {
+            let trail = Trail::of(&head.headers);
             let mut request = Request::new(body);
             *request.method_mut() = head.method;
             *request.uri_mut() = uri;
             *request.headers_mut() = head.headers;
             Ok(Prepared {
                 function,
+                trail,
                 request,
                 activity,
                 upgrade: upgrade.filter(|_| kept.upgrade.is_some()),
@@ -173,6 +177,7 @@ async fn exchange<R: Resolver, O: Observer>(
 ) -> Result<Reply, Refusal> {
     let Prepared {
         function,
+        trail,
         request,
         activity,
         upgrade,
@@ -189,11 +194,16 @@ async fn exchange<R: Resolver, O: Observer>(
         is_head: request.method() == Method::HEAD,
         is_upgrade: upgrade.is_some(),
     };
-    let found = route.resolve(&worker.shared, &function, None).await;
+    let found = route.resolve(&worker.shared, &function, &trail, None).await;
     if matches!(&found, Err(refusal) if refusal.reason == Reason::FunctionNotFound) {
         return Err(Refusal::from(Reason::FunctionNotFound));
     }
-    let mut call = Box::new(Exchange::start(Arc::clone(worker), function, arrived));
+    let mut call = Box::new(Exchange::start(
+        Arc::clone(worker),
+        function,
+        trail,
+        arrived,
+    ));
     let sent = match found {
         Ok(lease) => {
             call.hold(lease);
@@ -234,6 +244,7 @@ impl Route {
         &self,
         shared: &Shared<R, O>,
         function: &FunctionRef,
+        trail: &Trail,
         avoid: Option<&Endpoint>,
     ) -> Result<R::Lease, Refusal> {
         let call = Call::new(function)
@@ -244,7 +255,14 @@ impl Route {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => {
                 if let Some(cause) = std::error::Error::source(&error) {
-                    tracing::error!(%function, error = %error, cause, "cannot resolve a function");
+                    tracing::error!(
+                        %function,
+                        call_id = trail.call_id(),
+                        traceparent = trail.traceparent(),
+                        error = %error,
+                        cause,
+                        "cannot resolve a function"
+                    );
                 }
                 Err(Refusal::of_resolver(&error))
             }
@@ -283,7 +301,12 @@ impl Route {
             return Err(refusal);
         };
         let other = self
-            .resolve(&call.worker.shared, &call.function, Some(&dead))
+            .resolve(
+                &call.worker.shared,
+                &call.function,
+                &call.trail,
+                Some(&dead),
+            )
             .await?;
         if *other.endpoint() == dead {
             return Err(refusal);
@@ -320,11 +343,21 @@ impl Route {
         match tokio::time::timeout_at(due, Connection::open(&endpoint.address)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => {
-                tracing::warn!(function = %call.function, ?endpoint, %error, "cannot connect");
+                tracing::warn!(
+                    function = %call.function,
+                    call_id = call.trail.call_id(),
+                    traceparent = call.trail.traceparent(),
+                    ?endpoint, %error, "cannot connect"
+                );
                 Err(Refusal::from(Reason::ConnectFailed))
             }
             Err(_) => {
-                tracing::warn!(function = %call.function, ?endpoint, "connecting takes too long");
+                tracing::warn!(
+                    function = %call.function,
+                    call_id = call.trail.call_id(),
+                    traceparent = call.trail.traceparent(),
+                    ?endpoint, "connecting takes too long"
+                );
                 Err(Refusal::from(self.ran_out(Reason::ConnectTimeout)))
             }
         }
@@ -354,7 +387,12 @@ impl Route {
                     _ => return Err(broken(call, &error.into_error(), activity)),
                 },
                 Err(reason) => {
-                    tracing::warn!(function = %call.function, %reason, "no reply");
+                    tracing::warn!(
+                        function = %call.function,
+                        call_id = call.trail.call_id(),
+                        traceparent = call.trail.traceparent(),
+                        %reason, "no reply"
+                    );
                     return Err(Refusal::from(reason));
                 }
             }
@@ -422,7 +460,12 @@ impl Route {
             return Ok((response, connection));
         };
         call.report(Report::Reset);
-        tracing::warn!(function = %call.function, wrong, "invalid reply");
+        tracing::warn!(
+            function = %call.function,
+            call_id = call.trail.call_id(),
+            traceparent = call.trail.traceparent(),
+            wrong, "invalid reply"
+        );
         Err(Refusal::with_detail(Reason::UpstreamInvalid, wrong))
     }
 }
@@ -444,9 +487,19 @@ fn broken<R: Resolver, O: Observer>(
     let cause = std::error::Error::source(error);
     if matches!(reason, Reason::UpstreamClosed | Reason::UpstreamInvalid) {
         call.report(Report::Reset);
-        tracing::warn!(function = %call.function, %error, cause, "no reply");
+        tracing::warn!(
+            function = %call.function,
+            call_id = call.trail.call_id(),
+            traceparent = call.trail.traceparent(),
+            %error, cause, "no reply"
+        );
     } else {
-        tracing::debug!(function = %call.function, %error, cause, "no request");
+        tracing::debug!(
+            function = %call.function,
+            call_id = call.trail.call_id(),
+            traceparent = call.trail.traceparent(),
+            %error, cause, "no request"
+        );
     }
     Refusal::from(reason)
 }

@@ -72,6 +72,7 @@ mod pool;
 mod proxy;
 mod refusal;
 mod target;
+mod trail;
 mod tunnel;
 mod upload;
 mod upstream;

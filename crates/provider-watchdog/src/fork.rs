@@ -339,13 +339,10 @@ async fn read_all(
     }
 }
 
-/// The function's own failure, so it is not marked as the platform's.
+/// The function made no reply; these are our words.
 fn exited(status: ExitStatus) -> Failure {
-    Failure {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        reason: None,
-        text: format!("the function ended with {status}"),
-    }
+    let text = format!("the function ended with {status}");
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "function-crashed", text)
 }
 
 fn internal(text: String) -> Failure {

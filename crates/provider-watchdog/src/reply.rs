@@ -26,8 +26,8 @@ const LIMITER: HeaderValue = HeaderValue::from_static("faas-middleware");
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
-    /// None when it is the function's own doing, as its exit code is.
-    pub(crate) reason: Option<&'static str>,
+    /// The value of [`REASON`].
+    pub(crate) reason: &'static str,
     /// For the client, without a line end.
     pub(crate) text: String,
 }
@@ -38,7 +38,7 @@ impl Failure {
     pub(crate) fn new(status: StatusCode, reason: &'static str, text: impl Into<String>) -> Self {
         Self {
             status,
-            reason: Some(reason),
+            reason,
             text: text.into(),
         }
     }
@@ -52,10 +52,8 @@ impl Failure {
         let mut response = text(self.status, &format!("{}\n", self.text));
         let headers = response.headers_mut();
         headers.insert(DURATION, seconds(started.elapsed()));
-        if let Some(reason) = self.reason {
-            headers.insert(INTERNAL, WATCHDOG);
-            headers.insert(REASON, HeaderValue::from_static(reason));
-        }
+        headers.insert(INTERNAL, WATCHDOG);
+        headers.insert(REASON, HeaderValue::from_static(self.reason));
         response
     }
 }

@@ -1,9 +1,11 @@
 //! Series of each function, kept while the proxy reports its calls.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use papaya::HashMap;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -22,12 +24,17 @@ const CALLER_LEFT: u16 = 499;
 pub(crate) struct CallObserver(pub(crate) Arc<FunctionMetrics>);
 
 /// Counts calls of functions; the series of deleted functions are dropped.
+///
+/// What a call looks up is read without a lock. Only series that are made or dropped take one: with
+/// the first call of a function, with its first reply of a status, and when it is deleted.
 pub(crate) struct FunctionMetrics {
     invocations: IntCounterVec,
     in_flight: IntGaugeVec,
     seconds: HistogramVec,
     gateway: Option<Gateway>,
-    known: RwLock<HashMap<FunctionRef, Arc<Series>>>,
+    known: HashMap<FunctionRef, Arc<Series>>,
+    /// Held while series are made or dropped, so that none is made of a function that is gone.
+    changing: Mutex<()>,
 }
 
 /// The gateway's series (`faas`: gateway, port 8082), for the standalone role.
@@ -43,10 +50,11 @@ pub(crate) struct Series {
     in_flight: IntGauge,
     seconds: Histogram,
     started: Option<IntCounter>,
-    by_code: RwLock<HashMap<u16, ByCode>>,
+    by_code: HashMap<u16, ByCode>,
+    /// The function was deleted; read and written by who holds [`FunctionMetrics::changing`].
+    gone: AtomicBool,
 }
 
-#[derive(Clone)]
 struct ByCode {
     invocations: IntCounter,
     gateway: Option<(IntCounter, Histogram)>,
@@ -92,7 +100,8 @@ impl FunctionMetrics {
                     &["function_name", "code"],
                 ),
             }),
-            known: RwLock::default(),
+            known: HashMap::new(),
+            changing: Mutex::default(),
         };
         register(registry, &metrics.invocations);
         register(registry, &metrics.in_flight);
@@ -107,9 +116,8 @@ impl FunctionMetrics {
 
     /// How many calls of a function have ended.
     pub(crate) fn invocations(&self, function: &FunctionRef) -> f64 {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(function).map_or(0.0, |series| {
-            let codes = series.codes();
+        self.known.pin().get(function).map_or(0.0, |series| {
+            let codes = series.by_code.pin();
             let count: u64 = codes.values().map(|code| code.invocations.get()).sum();
             #[expect(
                 clippy::cast_precision_loss,
@@ -122,9 +130,10 @@ impl FunctionMetrics {
 
     /// Drops the series of a function that is gone.
     pub(crate) fn forget(&self, function: &FunctionRef) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(series) = known.remove(function) {
-            self.remove(&series);
+        let _changing = self.change();
+        if let Some(series) = self.known.pin().remove(function) {
+            series.gone.store(true, Ordering::Relaxed);
+            self.remove(series);
         }
     }
 
@@ -135,16 +144,19 @@ impl FunctionMetrics {
         names: impl Iterator<Item = &'a str>,
     ) {
         let names: HashSet<&str> = names.collect();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|function, series| {
-            let keep = function.namespace != *namespace
-                || names.contains(function.name.as_str())
-                || series.in_flight.get() > 0;
-            if !keep {
-                self.remove(series);
-            }
-            keep
+        let known = self.known.pin();
+        let gone = known.iter().filter(|(function, series)| {
+            function.namespace == *namespace
+                && !names.contains(function.name.as_str())
+                && series.in_flight.get() == 0
         });
+        for (function, _) in gone {
+            self.forget(function);
+        }
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remove(&self, series: &Series) {
@@ -156,7 +168,7 @@ impl FunctionMetrics {
         // What is not there cannot be removed, and need not be.
         let _ = self.in_flight.remove_label_values(&[name, namespace]);
         let _ = self.seconds.remove_label_values(&[name, namespace]);
-        for code in series.codes().keys().map(u16::to_string) {
+        for code in series.by_code.pin().keys().map(u16::to_string) {
             let _ = self
                 .invocations
                 .remove_label_values(&[name, namespace, &code]);
@@ -171,13 +183,12 @@ impl FunctionMetrics {
     }
 
     fn series(&self, function: &FunctionRef) -> Arc<Series> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.pin();
         if let Some(series) = known.get(function) {
             return Arc::clone(series);
         }
-        drop(known);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let series = known.entry(function.clone()).or_insert_with(|| {
+        let _changing = self.change();
+        let series = known.get_or_insert_with(function.clone(), || {
             let names = [function.name.as_str(), function.namespace.as_str()];
             let gateway = self.gateway.as_ref();
             Arc::new(Series {
@@ -186,44 +197,50 @@ impl FunctionMetrics {
                 seconds: self.seconds.with_label_values(&names),
                 started: gateway
                     .map(|gateway| gateway.started.with_label_values(&[function.to_string()])),
-                by_code: RwLock::default(),
+                by_code: HashMap::new(),
+                gone: AtomicBool::new(false),
             })
         });
         Arc::clone(series)
     }
 
-    fn by_code(&self, series: &Series, code: u16) -> ByCode {
-        if let Some(found) = series.codes().get(&code) {
-            return found.clone();
+    /// Counts the end of a call, but not one of a function that was deleted meanwhile.
+    fn count(&self, series: &Series, code: u16, seconds: f64) {
+        let codes = series.by_code.pin();
+        let found = match codes.get(&code) {
+            Some(found) => found,
+            None => {
+                let _changing = self.change();
+                if series.gone.load(Ordering::Relaxed) {
+                    return;
+                }
+                codes.get_or_insert_with(code, || self.by_code(&series.function, code))
+            }
+        };
+        found.invocations.inc();
+        if let Some((total, histogram)) = &found.gateway {
+            total.inc();
+            histogram.observe(seconds);
         }
-        let text = code.to_string();
-        let function = &series.function;
-        let found = ByCode {
-            invocations: self.invocations.with_label_values(&[
-                function.name.as_str(),
-                function.namespace.as_str(),
-                &text,
-            ]),
+    }
+
+    fn by_code(&self, function: &FunctionRef, code: u16) -> ByCode {
+        let code = code.to_string();
+        let labels = [
+            function.name.as_str(),
+            function.namespace.as_str(),
+            code.as_str(),
+        ];
+        ByCode {
+            invocations: self.invocations.with_label_values(&labels),
             gateway: self.gateway.as_ref().map(|gateway| {
-                let labels = [&function.to_string(), &text];
+                let labels = [&function.to_string(), &code];
                 (
                     gateway.total.with_label_values(&labels),
                     gateway.seconds.with_label_values(&labels),
                 )
             }),
-        };
-        series
-            .by_code
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(code, found.clone());
-        found
-    }
-}
-
-impl Series {
-    fn codes(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u16, ByCode>> {
-        self.by_code.read().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 }
 
@@ -244,12 +261,7 @@ impl Observer for CallObserver {
         let seconds = ended.duration.as_secs_f64();
         series.seconds.observe(seconds);
         let code = ended.status.map_or(CALLER_LEFT, |status| status.as_u16());
-        let by_code = self.0.by_code(&series, code);
-        by_code.invocations.inc();
-        if let Some((total, histogram)) = &by_code.gateway {
-            total.inc();
-            histogram.observe(seconds);
-        }
+        self.0.count(&series, code, seconds);
     }
 }
 

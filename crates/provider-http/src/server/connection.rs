@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stream::{Calls, ClientStream};
 use crate::guard::Local;
-use crate::service::{Front, ServiceBody, options_of_the_server, refuse_host};
+use crate::service::{Front, ServiceBody, options_of_the_server, refuse};
 
 /// Header lines of a request; with more of them it is answered 431.
 const MAX_HEADERS: usize = 1024;
@@ -99,7 +99,7 @@ async fn answer<R: Resolver>(
     local: Local,
     mut request: Request<Incoming>,
 ) -> Response<ServiceBody> {
-    if let Some(refusal) = refuse_host(&request).or_else(|| options_of_the_server(&request)) {
+    if let Some(refusal) = refuse(&request).or_else(|| options_of_the_server(&request)) {
         return refusal;
     }
     request.extensions_mut().insert(local);

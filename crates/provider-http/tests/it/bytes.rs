@@ -222,3 +222,90 @@ async fn a_client_that_shuts_down_its_side_still_gets_its_reply() {
         assert_eq!(reply.status, 202, "{body}: {reply:?}");
     }
 }
+
+/// The replies of a connection that is given two requests at once, the first with these lines.
+async fn two_requests(server: &crate::support::Running, line: &str, rest: &str) -> Reply {
+    let next = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    server
+        .raw(format!("{line}\r\nHost: localhost\r\n{rest}{next}").as_bytes())
+        .await
+}
+
+#[tokio::test]
+async fn a_coding_other_than_chunked_alone_is_refused_and_the_end_of_the_connection() {
+    let server = start(|s| s).await;
+    server.backend.add("f");
+    *server.backend.upstream.lock().unwrap() = Some(crate::upstream::start().await);
+    let codings = [
+        ("Transfer-Encoding: foo, chunked\r\n", 501),
+        (
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+            501,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            501,
+        ),
+        ("Transfer-Encoding: chunked, chunked\r\n", 501),
+        ("Transfer-Encoding: , chunked\r\n", 501),
+        ("Transfer-Encoding: \"x\", chunked\r\n", 501),
+        ("Transfer-Encoding: gzip\r\n", 400),
+        ("Transfer-Encoding: xchunked\r\n", 400),
+        ("Transfer-Encoding: chunked, gzip\r\n", 400),
+        ("Transfer-Encoding: identity\r\n", 400),
+        ("Transfer-Encoding : chunked\r\n", 400),
+        ("Transfer-Encoding: \x0bchunked\r\n", 400),
+        ("Transfer-Encoding:\r\n", 400),
+        ("Content-Length: 3\r\nContent-Length: 4\r\n", 400),
+        ("Content-Length: +3\r\n", 400),
+        ("Content-Length: 3, 3\r\n", 400),
+    ];
+    for target in ["/system/functions", "/function/f", "/healthz"] {
+        for (coding, status) in codings {
+            let line = format!("POST {target} HTTP/1.1");
+            let reply = two_requests(&server, &line, &format!("{coding}\r\n0\r\n\r\n")).await;
+            assert_eq!(reply.status, status, "{target} {coding:?}: {reply:?}");
+            assert!(
+                !reply.body.contains("HTTP/1.1"),
+                "{target} {coding:?}: the next request was run: {reply:?}"
+            );
+        }
+    }
+    let old = "POST /function/f HTTP/1.0";
+    let reply = two_requests(&server, old, "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+    assert!(!reply.body.contains("HTTP/1."), "{reply:?}");
+
+    for coding in ["chunked", "Chunked", "CHUNKED", " chunked "] {
+        let rest = format!("Transfer-Encoding:{coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let reply = two_requests(&server, "POST /function/f HTTP/1.1", &rest).await;
+        assert_eq!(reply.status, 200, "{coding:?}: {reply:?}");
+        assert!(reply.body.contains("abc"), "{coding:?}: {reply:?}");
+        assert!(
+            reply.body.contains("HTTP/1.1 200 OK"),
+            "{coding:?}: the connection was not kept: {reply:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_connection_when_the_client_asked_for_that() {
+    let server = start(|s| s).await;
+    server.backend.add("f");
+    for (line, status) in [
+        ("GET /system/nowhere HTTP/1.1", 404),
+        ("PATCH /system/functions HTTP/1.1", 405),
+        ("POST /system/functions HTTP/1.1", 400),
+        ("GET /function/absent HTTP/1.1", 404),
+        ("GET /function/f HTTP/1.1", 503),
+        ("GET /function/f/../x HTTP/1.1", 400),
+    ] {
+        let reply = two_requests(&server, line, "Connection: close\r\n\r\n").await;
+        assert_eq!(reply.status, status, "{line}: {reply:?}");
+        assert_eq!(reply.header("connection"), "close", "{line}: {reply:?}");
+        assert!(
+            !reply.body.contains("HTTP/1.1"),
+            "{line}: the next request was run: {reply:?}"
+        );
+    }
+}

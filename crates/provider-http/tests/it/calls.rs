@@ -8,7 +8,7 @@ use provider_http::{BasicAuth, Credentials, Role};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::support::{PATIENCE, start};
+use crate::support::{Memory, PATIENCE, full, start};
 
 /// Waits until a flag is set; the flag's owner does it, or the test fails.
 async fn becomes_true(flag: &std::sync::atomic::AtomicBool) {
@@ -133,7 +133,7 @@ async fn every_reply_to_a_system_call_has_a_request_id() {
 }
 
 /// What the server logs while a test on one thread runs.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
@@ -226,4 +226,55 @@ async fn a_gateway_in_front_of_a_standalone_server_is_warned_of_once() {
         .ask("GET", "/system/function/f?namespace=dev&usage=false", "")
         .await;
     assert_eq!(log.lines("role `provider`").len(), 1);
+}
+
+/// The workers have threads of their own, where only the service that has none can be listened to.
+#[tokio::test]
+async fn a_failed_call_is_logged_with_the_ids_that_it_came_with() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = nobody.local_addr().unwrap();
+    drop(nobody);
+    for (role, headers, id) in [
+        (Role::Provider, vec![("X-Call-Id", "call-9")], "call-9"),
+        (Role::Provider, vec![("X-Request-Id", "id-9")], "id-9"),
+        (
+            Role::Standalone,
+            vec![("X-Call-Id", "call-9"), ("X-Request-Id", "id-9")],
+            "call-9",
+        ),
+    ] {
+        let (log, _guard) = Log::capture();
+        let backend = Arc::new(Memory::default());
+        backend.add("f");
+        *backend.upstream.lock().unwrap() = Some(dead);
+        let service = full(&backend).role(role).into_service();
+        let mut request = http::Request::get("/function/f")
+            .header("host", "localhost")
+            .header("traceparent", "00-1-2-01");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let reply = tower::ServiceExt::oneshot(service, request).await.unwrap();
+        assert_eq!(reply.status(), 502);
+        let lines = log.lines("cannot connect");
+        assert!(!lines.is_empty(), "{log:?}");
+        for part in [
+            format!("call_id=\"{id}\""),
+            "traceparent=\"00-1-2-01\"".into(),
+        ] {
+            assert!(
+                lines.iter().all(|line| line.contains(&part)),
+                "no {part} in {lines:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_a_call_is_known_by_its_call_id() {
+    let server = start(|s| s).await;
+    let id = [("X-Call-Id", "call-7")];
+    let reply = server.ask_with("GET", "/function/panics", &id, "").await;
+    assert_eq!(reply.refusal(), "internal error; request id: call-7");
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use provider_http::{BasicAuth, Config, Credentials, Role};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::support::{PATIENCE, Running, start};
 use crate::upstream;
 
@@ -269,4 +272,34 @@ async fn a_caller_that_leaves_is_counted_as_499() {
     let series =
         r#"provider_function_invocations_total{code="499",function="f",namespace="openfaas-fn"}"#;
     assert_eq!(value(&text, series), 1.0);
+}
+
+#[tokio::test]
+async fn a_call_that_outlives_its_function_does_not_bring_the_series_back() {
+    let server = with_function(Role::Standalone).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let request =
+        "GET /function/f/stream/20 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 16];
+    client.read_exact(&mut first).await.unwrap();
+    let body = r#"{"functionName":"f"}"#;
+    let deleted = server.ask("DELETE", "/system/functions", body).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("frame 19"), "{rest}");
+    // The call ends on its worker right after its last byte: what it wrote would be seen by now.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let text = metrics(&server).await;
+    assert!(!text.contains(r#"function="f""#), "{text}");
+    assert!(!text.contains("f.openfaas-fn"), "{text}");
+
+    // One of the same name starts from nothing.
+    server.backend.add("f");
+    server.ask("GET", "/function/f", "").await;
+    let calls =
+        r#"provider_function_invocations_total{code="200",function="f",namespace="openfaas-fn"}"#;
+    assert_eq!(value(&settled(&server).await, calls), 1.0);
 }

@@ -22,6 +22,7 @@ async fn failing_is_500_even_after_output() {
     assert_eq!(reply.status, 500);
     assert_eq!(reply.body, "the function ended with exit status: 7\n");
     assert!(reply.header("x-duration-seconds").is_some());
+    assert_eq!(reply.header("x-openfaas-reason"), Some("function-crashed"));
     served.stopped().await;
 }
 

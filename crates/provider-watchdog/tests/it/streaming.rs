@@ -121,12 +121,13 @@ async fn a_missing_interpreter_is_named() {
 }
 
 #[tokio::test]
-async fn failing_without_output_is_500_and_the_functions_own() {
+async fn failing_without_output_is_500_and_marked_as_a_crash() {
     let served = serve_script("exit 3", &[]).await;
     let reply = served.post("/", "x").await;
     assert_eq!(reply.status, 500);
     assert_eq!(reply.body, "the function ended with exit status: 3\n");
-    assert_eq!(reply.header("x-openfaas-internal"), None);
+    assert_eq!(reply.header("x-openfaas-internal"), Some("of-watchdog"));
+    assert_eq!(reply.header("x-openfaas-reason"), Some("function-crashed"));
     served.stopped().await;
 }
 
