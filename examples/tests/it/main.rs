@@ -1,6 +1,7 @@
 //! Each example, started as a program and spoken to.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "helpers of tests; a panic in them is a failed test"
 )]
 
@@ -8,6 +9,10 @@
 #[path = "../../../crates/provider-logs/tests/it/journald.rs"]
 mod journald;
 mod program;
+// The one that runs the README's commands.
+#[path = "../../../tests/integration/tests/readme/document.rs"]
+mod document;
+mod guide;
 
 // One module an example, of the same name.
 mod auth_alone;
