@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use provider_route::Slot;
-use provider_types::{Endpoint, ExitReason, FunctionRef, InstanceId, Prepared, ProviderError};
+use provider_types::{
+    ExitReason, FunctionRef, InstanceId, Prepared, ProviderError, RuntimeInstance,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -31,7 +33,7 @@ pub(crate) enum Signal {
     /// The runtime checked a version.
     Prepared(u64, Result<Prepared, ProviderError>),
     /// An instance has its address.
-    Started(InstanceId, Endpoint),
+    Started(RuntimeInstance),
     /// An instance answers.
     Ready(InstanceId),
     /// An instance ended by itself.
@@ -152,7 +154,7 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Prepared(generation, answer) => {
             state.prepared(generation, answer, around, commands);
         }
-        Signal::Started(id, endpoint) => state.started(&id, endpoint, around.now),
+        Signal::Started(instance) => state.started(instance, around.now),
         Signal::Ready(id) => state.ready(&id, around.now),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
         Signal::Gone(id, failure) => {

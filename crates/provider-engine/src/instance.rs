@@ -59,7 +59,7 @@ async fn start(
     let secrets = inner.secrets_of(spec).await?;
     let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets);
     let started = inner.runtime.start(wanted).await?;
-    function.signal(Signal::Started(id.clone(), started.endpoint));
+    function.signal(Signal::Started(started));
     let lines = Lines::read(inner, function, id).await;
     if inner.secret_changes.load(Ordering::SeqCst) != seen {
         // A secret may have changed after it was read and before the runtime knew the instance.

@@ -3,12 +3,12 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use provider_types::{Capabilities, FunctionSpec, ProviderError};
-
-use crate::go_duration;
+use provider_types::{Capabilities, FunctionSpec, ProviderError, seconds_or_duration};
 
 const SCALE_MIN: &str = "com.openfaas.scale.min";
 const SCALE_MAX: &str = "com.openfaas.scale.max";
+const GRACE_PERIOD: &str = "grace_period";
+const WRITE_TIMEOUT: &str = "write_timeout";
 
 /// What the labels and the environment of a deployment say to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,9 @@ impl Wishes {
                 ))
             })?),
         };
+        for name in [GRACE_PERIOD, WRITE_TIMEOUT] {
+            time(spec, name)?;
+        }
         Ok(Self {
             min,
             max,
@@ -102,11 +105,21 @@ pub(crate) fn warnings(spec: &FunctionSpec, can: Capabilities) -> Vec<String> {
 /// How long an instance has to finish and end: its `grace_period`, else the larger of `least` and
 /// its `write_timeout`.
 pub(crate) fn stop_grace(spec: &FunctionSpec, least: Duration) -> Duration {
-    let stated = |name| {
-        let text: &String = spec.env_vars.get(name)?;
-        go_duration::parse(text.trim())
+    // What cannot be read was refused when the function was deployed.
+    let stated = |name| time(spec, name).ok().flatten();
+    stated(GRACE_PERIOD).unwrap_or_else(|| least.max(stated(WRITE_TIMEOUT).unwrap_or_default()))
+}
+
+fn time(spec: &FunctionSpec, name: &str) -> Result<Option<Duration>, ProviderError> {
+    let Some(text) = spec.env_vars.get(name).map(|text| text.trim()) else {
+        return Ok(None);
     };
-    stated("grace_period").unwrap_or_else(|| least.max(stated("write_timeout").unwrap_or_default()))
+    if text.is_empty() {
+        return Ok(None);
+    }
+    seconds_or_duration(text)
+        .map(Some)
+        .map_err(|wrong| ProviderError::invalid(format!("envVars: {name} {text:?} {wrong}")))
 }
 
 fn count(spec: &FunctionSpec, label: &str) -> Result<Option<u64>, ProviderError> {
@@ -153,6 +166,11 @@ mod tests {
         assert!(refusal(&spec(&[(SCALE_MAX, "0")], &[])).contains("at least 1"));
         assert!(refusal(&spec(&[(SCALE_MIN, "101")], &[])).contains("at most 100"));
         assert!(refusal(&spec(&[], &[("max_inflight", "lots")])).contains("max_inflight"));
+        for (name, bad) in [("grace_period", "1 min"), ("write_timeout", "-1s")] {
+            let words = refusal(&spec(&[], &[(name, bad)]));
+            assert!(words.contains(name) && words.contains(bad), "{words}");
+        }
+        assert!(Wishes::read(&spec(&[], &[("grace_period", " ")]), 100).is_ok());
     }
 
     #[test]

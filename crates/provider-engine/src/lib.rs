@@ -86,7 +86,6 @@ mod config;
 mod engine;
 mod error;
 mod function;
-mod go_duration;
 mod inner;
 mod instance;
 mod intake;

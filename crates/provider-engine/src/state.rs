@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use provider_route::{Absence, Replica, Slot};
 use provider_types::{
     Endpoint, ExitReason, FunctionSpec, InstanceId, InstanceStats, Prepared, ProviderError,
+    RuntimeInstance,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -84,6 +85,8 @@ pub(crate) struct Instance {
     /// Since when it answers.
     pub(crate) ready_since: Option<Instant>,
     pub(crate) endpoint: Option<Endpoint>,
+    /// What it lacks while it does not answer.
+    unready: Option<String>,
     /// Its place in the function table.
     pub(crate) replica: Option<Replica>,
     /// Tells its task to end it; gone once that was said.
@@ -224,10 +227,11 @@ impl State {
     }
 
     /// An instance has its address.
-    pub(crate) fn started(&mut self, id: &InstanceId, endpoint: Endpoint, now: Instant) {
-        if let Some(instance) = self.instances.get_mut(id) {
+    pub(crate) fn started(&mut self, found: RuntimeInstance, now: Instant) {
+        if let Some(instance) = self.instances.get_mut(&found.id) {
             instance.started = Some(now);
-            instance.endpoint = Some(endpoint);
+            instance.endpoint = Some(found.endpoint);
+            instance.unready = found.unready;
         }
     }
 
@@ -338,11 +342,15 @@ impl State {
             let waited = |since| around.now.duration_since(since) >= limit;
             if instance.waits_since().is_some_and(waited) {
                 instance.leave(around.slot, None);
-                slow.push(instance.generation);
+                slow.push((instance.generation, instance.unready.take()));
             }
         }
-        for generation in slow {
-            let why = format!("did not become ready within {} s", limit.as_secs_f64());
+        for (generation, lacks) in slow {
+            let mut why = format!("did not become ready within {} s", limit.as_secs_f64());
+            if let Some(lacks) = lacks {
+                why.push_str(": ");
+                why.push_str(&lacks);
+            }
             self.failed(generation, why, true, around, commands);
         }
     }
@@ -438,6 +446,7 @@ impl State {
                 started: None,
                 ready_since: None,
                 endpoint: None,
+                unready: None,
                 replica: None,
                 leave: Some(sender),
                 failing: false,
@@ -505,8 +514,18 @@ impl State {
                     retry_after: trouble.retry_at.map(|at| at.duration_since(now)),
                 }
             }
-            _ => Absence::Starting,
+            _ => Absence::Starting {
+                reason: self.lacks().map(str::to_owned),
+            },
         }
+    }
+
+    /// What an instance lacks that is started and does not answer.
+    pub(crate) fn lacks(&self) -> Option<&str> {
+        self.instances
+            .values()
+            .filter(|instance| instance.waits_since().is_some())
+            .find_map(|instance| instance.unready.as_deref())
     }
 
     /// How many instances take calls.

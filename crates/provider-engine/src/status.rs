@@ -24,9 +24,6 @@ pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
 /// Why the last update was undone, until the next one.
 pub const UPDATE_ERROR_ANNOTATION: &str = "dev.provider.update-error";
 
-/// The label that the OpenFaaS certifier looks for.
-const NAME_LABEL: &str = "faas_function";
-
 /// The least time between two readings that CPU use is computed from.
 const LEAST_WINDOW: Duration = Duration::from_millis(200);
 
@@ -38,9 +35,6 @@ pub(crate) fn status(function: &Function) -> FunctionStatus {
     let state = function.state();
     let spec = &state.target.spec;
     let mut status = FunctionStatus::from_spec(spec);
-    status
-        .labels
-        .insert(NAME_LABEL.to_owned(), spec.function.name.to_string());
     status.replicas = state.replicas;
     status.available_replicas = state.available();
     status.created_at = Some(state.created_at);
@@ -77,7 +71,13 @@ fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
                 STATUS_ANNOTATION,
                 format!("starting again after {failures} failures in a row"),
             ),
-            None => say(STATUS_ANNOTATION, "starting".to_owned()),
+            None => say(
+                STATUS_ANNOTATION,
+                match state.lacks() {
+                    Some(lacks) => format!("starting: {lacks}"),
+                    None => "starting".to_owned(),
+                },
+            ),
         }
     } else if state.previous.is_some() {
         say(STATUS_ANNOTATION, "updating".to_owned());

@@ -1,7 +1,6 @@
 //! What a server is told before it starts: time budgets, limits, names, and how they are read
 //! from the Go SDK's variables.
 
-mod duration;
 mod vars;
 
 use std::path::PathBuf;
@@ -42,7 +41,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// Silence that a stream survives. Default 5 min.
     pub idle_timeout: Duration,
-    /// Time for a replica to be found, a start from zero included. Default 25 s, then 503.
+    /// Time for a replica to be found, the wait for one that is starting included. Default 20 s,
+    /// then 503.
     pub resolve_timeout: Duration,
     /// Time for a connection to a replica. Default 5 s, then 502.
     pub connect_timeout: Duration,
@@ -84,7 +84,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(60),
             upstream_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(5 * 60),
-            resolve_timeout: Duration::from_secs(25),
+            resolve_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(5),
             total_timeout: None,
             drain_timeout: Duration::from_secs(60),

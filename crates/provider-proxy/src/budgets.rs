@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// [`Budgets::total`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budgets {
-    /// Finding a replica, its start from zero included. 25 s.
+    /// Finding a replica, the wait for one that is starting included. 20 s.
     pub resolve: Duration,
     /// Making a connection to a replica. 5 s.
     pub connect: Duration,
@@ -29,7 +29,7 @@ pub struct Budgets {
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            resolve: Duration::from_secs(25),
+            resolve: Duration::from_secs(20),
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(60),
             idle: Duration::from_secs(5 * 60),

@@ -264,7 +264,11 @@ impl Route {
                         "cannot resolve a function"
                     );
                 }
-                Err(Refusal::of_resolver(&error))
+                let mut refusal = Refusal::of_resolver(&error);
+                if refusal.reason == Reason::ResolveTimeout {
+                    refusal.reason = self.ran_out(Reason::ResolveTimeout);
+                }
+                Err(refusal)
             }
             Err(_) => Err(Refusal::from(self.ran_out(Reason::ResolveTimeout))),
         }

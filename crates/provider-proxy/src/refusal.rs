@@ -148,6 +148,10 @@ impl Refusal {
                 retry_after: *retry_after,
                 ..Self::from(Reason::NotReady)
             },
+            ResolveError::TimedOut { reason } => Self {
+                detail: reason.clone(),
+                ..Self::from(Reason::ResolveTimeout)
+            },
             ResolveError::Overloaded { retry_after } => Self {
                 retry_after: *retry_after,
                 ..Self::from(Reason::Overloaded)
@@ -161,7 +165,7 @@ impl Refusal {
         let knobs = &budgets.knobs;
         let said =
             |words: &str, budget: Duration, knob: &str| format!("{words} {budget:?} ({knob})");
-        let detail = self.detail.or_else(|| match self.reason {
+        let own = match self.reason {
             Reason::ResolveTimeout => Some(said(
                 "No replica was ready within",
                 budgets.resolve,
@@ -189,7 +193,14 @@ impl Refusal {
             Reason::UpstreamClosed => Some("It closed the connection without a reply".into()),
             Reason::UpstreamInvalid => Some("Its reply is not valid HTTP/1.1".into()),
             _ => None,
-        });
+        };
+        let detail = match (self.reason, own, self.detail) {
+            // What the call waited for comes after the budget that it waited through.
+            (Reason::ResolveTimeout | Reason::TotalTimeout, Some(own), Some(detail)) => {
+                Some(format!("{own}: {detail}"))
+            }
+            (_, own, detail) => detail.or(own),
+        };
         let mut text = match self.reason {
             Reason::BadPath => "The path leads out of the function".into(),
             Reason::RequestAborted | Reason::ClientLeft => {

@@ -6,11 +6,11 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableConfig {
-    /// How long a call waits for a function whose replicas are starting. Default 20 s.
-    ///
-    /// A call's own deadline counts too; the earlier one ends the wait.
+    /// How long a call without a deadline waits for a function whose replicas are starting; one
+    /// that has a deadline waits until that. Default 20 s.
     pub ready_wait: Duration,
-    /// How long a call waits when all replicas are at their limit. Default 1 s.
+    /// How long a call waits when all replicas are at their limit, or until its deadline if that is
+    /// earlier. Default 1 s.
     pub queue_wait: Duration,
     /// How many calls of one function may wait at a time; further ones are refused as overloaded.
     /// Default 1,024.

@@ -17,12 +17,14 @@ use crate::queue::{Answer, Queue};
 use crate::replica::{Replica, ReplicaInner, ReplicaLease};
 
 /// Why a function has no replica, and so what its calls do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Absence {
     /// One is starting: calls wait for it.
-    #[default]
-    Starting,
+    Starting {
+        /// What it lacks, for a client that has waited in vain: one line, no host paths.
+        reason: Option<String>,
+    },
     /// None is wanted: calls are refused at once.
     ScaledToZero,
     /// None can be had for now: calls are refused at once and told why.
@@ -32,6 +34,13 @@ pub enum Absence {
         /// When another try is worth it; `None` is [`TableConfig::retry_after`].
         retry_after: Option<Duration>,
     },
+}
+
+impl Default for Absence {
+    /// Starting, and nothing is known of it.
+    fn default() -> Self {
+        Self::Starting { reason: None }
+    }
 }
 
 /// A function in a [`Table`](crate::Table). Cheap to clone; all clones are the same slot.
@@ -170,15 +179,13 @@ impl SlotInner {
         let (mut place, starting) = self.join(&call)?;
         self.serve_waiting();
 
-        let patience = if starting {
-            self.config.ready_wait
+        let deadline = call.deadline.map(Instant::from_std);
+        let until = if starting {
+            deadline.unwrap_or(begun + self.config.ready_wait)
         } else {
-            self.config.queue_wait
+            let patience = begun + self.config.queue_wait;
+            deadline.map_or(patience, |deadline| deadline.min(patience))
         };
-        let mut until = begun + patience;
-        if let Some(deadline) = call.deadline {
-            until = until.min(Instant::from_std(deadline));
-        }
         let answer = match tokio::time::timeout_at(until, &mut place.answer).await {
             Ok(answer) => answer.ok(),
             Err(_elapsed) => {
@@ -188,7 +195,7 @@ impl SlotInner {
             }
         };
         let waited = begun.elapsed();
-        let lease = answer.unwrap_or_else(|| Err(self.gave_up(waited)))?;
+        let lease = answer.unwrap_or_else(|| Err(self.gave_up(waited, deadline == Some(until))))?;
         let mut phases = Phases::default();
         if starting {
             phases.started = waited;
@@ -243,10 +250,12 @@ impl SlotInner {
                 Err(ResolveError::NotFound)
             } else if let Some(lease) = choose(&set.replicas, first.avoid.as_ref(), &self.dice) {
                 Ok(lease)
-            } else if set.replicas.is_empty() && set.absence != Absence::Starting {
-                Err(self.absent(&set.absence))
             } else {
-                break;
+                let absent = set.replicas.is_empty().then_some(&set.absence);
+                match absent.and_then(|absence| self.absent(absence)) {
+                    Some(error) => Err(error),
+                    None => break,
+                }
             };
             if let Some(waiter) = queue.take_first() {
                 answers.push((waiter.answer, answer));
@@ -256,25 +265,20 @@ impl SlotInner {
         answers
     }
 
-    fn absent(&self, absence: &Absence) -> ResolveError {
-        let retry_after = Some(self.config.retry_after);
-        match absence {
-            Absence::Starting => ResolveError::NotReady {
-                retry_after,
-                reason: Some("its replicas are starting".to_owned()),
-            },
-            Absence::ScaledToZero => ResolveError::NotReady {
-                retry_after,
-                reason: Some("scaled to zero".to_owned()),
-            },
+    /// What calls are told that would wait for nothing.
+    fn absent(&self, absence: &Absence) -> Option<ResolveError> {
+        let (reason, after) = match absence {
+            Absence::Starting { .. } => return None,
+            Absence::ScaledToZero => ("scaled to zero", None),
             Absence::Failing {
                 reason,
-                retry_after: after,
-            } => ResolveError::NotReady {
-                retry_after: after.or(retry_after),
-                reason: Some(reason.clone()),
-            },
-        }
+                retry_after,
+            } => (reason.as_str(), *retry_after),
+        };
+        Some(ResolveError::NotReady {
+            retry_after: after.or(Some(self.config.retry_after)),
+            reason: Some(reason.to_owned()),
+        })
     }
 
     fn overloaded(&self) -> ResolveError {
@@ -283,21 +287,33 @@ impl SlotInner {
         }
     }
 
-    /// What a call is told that waited in vain.
-    fn gave_up(&self, waited: Duration) -> ResolveError {
+    /// What a call is told that waited in vain, until its deadline or less long.
+    fn gave_up(&self, waited: Duration, to_its_deadline: bool) -> ResolveError {
         let set = self.set.load();
         if set.closed {
-            ResolveError::NotFound
-        } else if set.replicas.is_empty() {
-            ResolveError::NotReady {
-                retry_after: Some(self.config.retry_after),
-                reason: Some(format!(
-                    "no replica became ready within {:.1} s",
-                    waited.as_secs_f64()
-                )),
-            }
-        } else {
-            self.overloaded()
+            return ResolveError::NotFound;
+        }
+        if !set.replicas.is_empty() {
+            return self.overloaded();
+        }
+        let lacks = match &set.absence {
+            Absence::Starting { reason } => reason.clone(),
+            _ => None,
+        };
+        if to_its_deadline {
+            return ResolveError::TimedOut { reason: lacks };
+        }
+        let mut reason = format!(
+            "no replica became ready within {:.1} s",
+            waited.as_secs_f64()
+        );
+        if let Some(lacks) = lacks {
+            reason.push_str(": ");
+            reason.push_str(&lacks);
+        }
+        ResolveError::NotReady {
+            retry_after: Some(self.config.retry_after),
+            reason: Some(reason),
         }
     }
 

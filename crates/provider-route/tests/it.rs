@@ -116,15 +116,27 @@ async fn a_call_whose_replica_never_starts_is_told_so_within_its_time() {
     );
     assert_eq!(retry_after, Some(Duration::from_secs(1)));
 
-    // The call's own deadline counts when it is earlier.
-    let begun = Instant::now();
-    let deadline = (begun + Duration::from_secs(2)).into_std();
-    let call = Call::new(&figlet).with_deadline(Some(deadline));
-    assert!(matches!(
-        table.resolve(call).await,
-        Err(ResolveError::NotReady { .. })
-    ));
-    assert_eq!(begun.elapsed().as_millis() / 100, 20);
+    // A call that has a deadline waits until that, be it earlier or later.
+    slot.set_absence(Absence::Starting {
+        reason: Some("nothing listens".to_owned()),
+    });
+    for seconds in [2, 40] {
+        let begun = Instant::now();
+        let deadline = (begun + Duration::from_secs(seconds)).into_std();
+        let call = Call::new(&figlet).with_deadline(Some(deadline));
+        let error = table.resolve(call).await.unwrap_err();
+        let ResolveError::TimedOut { reason } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(reason.as_deref(), Some("nothing listens"));
+        assert_eq!(begun.elapsed().as_millis() / 100, u128::from(seconds) * 10);
+    }
+    let error = table.resolve(Call::new(&figlet)).await.unwrap_err();
+    assert!(
+        matches!(&error, ResolveError::NotReady { reason: Some(reason), .. }
+            if reason == "no replica became ready within 20.0 s: nothing listens"),
+        "{error:?}"
+    );
     assert_eq!(slot.waiting(), 0);
 }
 
@@ -148,7 +160,7 @@ fn nothing_wanted_or_nothing_to_be_had_is_refused_at_once_in_words() {
         retry_after: None,
     });
     assert_eq!(words(), "exit code 1, three times in a row");
-    slot.set_absence(Absence::Starting);
+    slot.set_absence(Absence::default());
     assert!(at_once(&table, Call::new(&figlet)).is_none());
 }
 
@@ -167,7 +179,7 @@ async fn calls_that_wait_are_told_when_the_function_breaks_or_goes() {
         Err(ResolveError::NotReady { .. })
     ));
 
-    slot.set_absence(Absence::Starting);
+    slot.set_absence(Absence::default());
     let second = waiting(&table);
     tokio::task::yield_now().await;
     assert_eq!(slot.waiting(), 1);

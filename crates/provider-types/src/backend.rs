@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -33,8 +32,6 @@ pub struct CallContext {
     pub request_id: Arc<str>,
     /// Who calls; `None` where no credentials are asked for.
     pub caller: Option<Identity>,
-    /// When the caller will have stopped waiting.
-    pub deadline: Option<Instant>,
 }
 
 impl CallContext {
@@ -43,7 +40,6 @@ impl CallContext {
         Self {
             request_id: request_id.into(),
             caller: None,
-            deadline: None,
         }
     }
 

@@ -22,6 +22,7 @@
 //! ```
 
 mod backend;
+mod duration;
 mod error;
 mod logs;
 mod names;
@@ -38,6 +39,7 @@ pub use backend::{
     ListNamespaces, ListSecrets, NamespaceStore, Outcome, Progress, Provider, Resources,
     ScaleFunction, SecretStore, Telemetry, UpdateFunction, UpdateNamespace, UpdateSecret,
 };
+pub use duration::{DurationError, seconds_or_duration};
 pub use error::{ErrorKind, ProviderError};
 pub use logs::{Line, LogEvent, LogRequest, LogSource, LogStream};
 pub use names::{

@@ -168,6 +168,11 @@ pub enum ResolveError {
         /// Why, for the client: one line, no host paths.
         reason: Option<String>,
     },
+    /// No replica got ready before [`Call::deadline`].
+    TimedOut {
+        /// What was waited for, for the client: one line, no host paths.
+        reason: Option<String>,
+    },
     /// All replicas are at their limit and the queue is full.
     Overloaded {
         /// When another try is worth it.
@@ -193,6 +198,7 @@ impl std::fmt::Display for ResolveError {
         f.write_str(match self {
             Self::NotFound => "no such function",
             Self::NotReady { .. } => "no replica is ready",
+            Self::TimedOut { .. } => "no replica got ready in time",
             Self::Overloaded { .. } => "all replicas are at their limit",
             Self::Internal(_) => "the function could not be looked up",
         })
@@ -203,15 +209,18 @@ impl StdError for ResolveError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Internal(cause) => Some(&**cause),
-            Self::NotFound | Self::NotReady { .. } | Self::Overloaded { .. } => None,
+            Self::NotFound
+            | Self::NotReady { .. }
+            | Self::TimedOut { .. }
+            | Self::Overloaded { .. } => None,
         }
     }
 }
 
 /// Finds a replica for a call.
 ///
-/// A ready function resolves without suspending. A cold one waits here, no longer than
-/// [`Call::deadline`]. Dropping the future gives up the place in the queue.
+/// A ready function resolves without suspending. One whose replicas start waits here, no longer than
+/// [`Call::deadline`], and then answers [`ResolveError::TimedOut`]. Dropping the future gives up the place in the queue.
 #[doc(alias = "BaseURLResolver")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say where functions are",

@@ -127,6 +127,8 @@ pub struct RuntimeInstance {
     pub endpoint: Endpoint,
     /// How it fares.
     pub state: InstanceState,
+    /// What it lacks while it does not answer, for clients: one line, no host paths.
+    pub unready: Option<String>,
     /// When it was started.
     pub started_at: SystemTime,
 }
@@ -140,6 +142,7 @@ impl RuntimeInstance {
             function,
             endpoint,
             state: InstanceState::Started,
+            unready: None,
             started_at: SystemTime::now(),
         }
     }

@@ -78,7 +78,7 @@ impl World {
     fn ready(&mut self, index: usize) {
         let id = self.running[index].0.clone();
         self.step(|state, around, _| {
-            state.started(&id, Endpoint::unix(format!("/{id}")), around.now);
+            state.started(found(&id), around.now);
             state.ready(&id, around.now);
         });
     }
@@ -116,6 +116,12 @@ impl World {
     fn serving(&self) -> usize {
         self.slot.replicas().len()
     }
+}
+
+/// What the runtime says of an instance that it started.
+fn found(id: &InstanceId) -> RuntimeInstance {
+    let function = FunctionRef::parse_dotted("f", &Namespace::default()).unwrap();
+    RuntimeInstance::new(id.clone(), function, Endpoint::unix(format!("/{id}")))
 }
 
 #[test]
@@ -187,7 +193,7 @@ fn an_instance_that_worked_for_a_while_is_no_crash_loop() {
         world.pass(PROVEN);
         world.fail(0);
         assert_eq!(world.state.trouble.failures, 1);
-        assert_eq!(world.state.absence(world.now), Absence::Starting);
+        assert_eq!(world.state.absence(world.now), Absence::default());
         world.pass(Duration::from_millis(300));
         assert_eq!(world.running.len(), 1);
     }
@@ -220,7 +226,7 @@ fn one_that_is_too_slow_is_given_up_and_calls_are_told_until_it_is_scaled_from_z
     let mut world = World::new(1);
     world.look();
     let id = world.running[0].0.clone();
-    world.step(|state, around, _| state.started(&id, Endpoint::unix("/x"), around.now));
+    world.step(|state, around, _| state.started(found(&id), around.now));
     world.pass(world.config.ready_timeout);
     assert_eq!(world.told_to_leave(), [0]);
     assert!(matches!(
@@ -230,7 +236,7 @@ fn one_that_is_too_slow_is_given_up_and_calls_are_told_until_it_is_scaled_from_z
     world.state.scale_to(0);
     assert_eq!(world.state.absence(world.now), Absence::ScaledToZero);
     world.state.scale_to(1);
-    assert_eq!(world.state.absence(world.now), Absence::Starting);
+    assert_eq!(world.state.absence(world.now), Absence::default());
 }
 
 #[test]

@@ -136,16 +136,24 @@ async fn an_instance_that_never_gets_ready_is_given_up_and_calls_are_told() {
     assert_eq!(outcome.progress, Progress::Ongoing);
     let asked = Instant::now();
     let words = reason(bench.call("f").await);
-    assert!(
-        words.starts_with("no replica became ready within"),
-        "{words}"
+    assert_eq!(
+        words,
+        "no replica became ready within 20.0 s: nothing listens there"
+    );
+    let status = bench.status("f").await.unwrap();
+    assert_eq!(
+        status.annotations[STATUS_ANNOTATION],
+        "starting: nothing listens there"
     );
     assert!(asked.elapsed() <= Duration::from_secs(25));
 
     tokio::time::sleep(Duration::from_secs(60)).await;
     let asked = Instant::now();
     let words = reason(bench.call("f").await);
-    assert_eq!(words, "it does not start: did not become ready within 60 s");
+    let why = "did not become ready within 60 s: nothing listens there";
+    assert_eq!(words, format!("it does not start: {why}"));
+    let status = bench.status("f").await.unwrap();
+    assert_eq!(status.annotations[LAST_ERROR_ANNOTATION], why);
     assert_eq!(asked.elapsed(), Duration::ZERO);
     bench
         .until("next one", |fake| fake.starts_of("silent").len() == 2)
@@ -206,6 +214,10 @@ async fn what_is_wrong_with_an_update_is_found_before_anything_is_touched() {
         (
             with_env(spec("f", "ready:1"), "max_inflight", "-1"),
             "max_inflight",
+        ),
+        (
+            with_env(spec("f", "ready:1"), "grace_period", "soon"),
+            "envVars: grace_period \"soon\" is no time: use whole seconds (90) or a duration (1m30s)",
         ),
         (
             with_env(spec("f", "ready:1"), "single", ""),

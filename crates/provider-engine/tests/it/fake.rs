@@ -168,7 +168,10 @@ impl Runtime for Shared {
         };
         let function = spec.function.function.clone();
         let endpoint = Endpoint::unix(format!("/fake/{id}"));
-        let instance = RuntimeInstance::new(id.clone(), function, endpoint);
+        let mut instance = RuntimeInstance::new(id.clone(), function, endpoint);
+        if behaviour == "silent" {
+            instance.unready = Some("nothing listens there".to_owned());
+        }
         {
             let mut seen = self.0.seen();
             seen.starts.push(Started {

@@ -36,10 +36,7 @@ async fn a_deployed_function_is_reported_as_deployed_and_takes_calls() {
     assert_eq!((status.replicas, status.available_replicas), (1, 1));
     assert_eq!(status.env_process, "figlet -f slant");
     assert_eq!(status.env_vars["A"], "1");
-    assert_eq!(
-        (&*status.labels["l"], &*status.labels["faas_function"]),
-        ("x", "figlet")
-    );
+    assert_eq!(status.labels["l"], "x");
     assert_eq!(status.annotations["topic"], "t");
     assert_eq!(status.annotations["dev.provider.runtime"], "fake");
     assert_eq!(

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use provider_proxy::TrustedProxyError;
-use provider_types::Namespace;
+use provider_types::{DurationError, Namespace, seconds_or_duration};
 
-use super::duration::{Wrong, seconds_or_duration};
 use super::{Config, Role};
 
 /// A variable whose value cannot be used.
@@ -220,13 +219,8 @@ impl<F: Fn(&str) -> Option<String>> Vars<F> {
     }
 }
 
-fn wrong_time(name: &'static str, value: &str, wrong: Wrong) -> ConfigError {
-    let problem = match wrong {
-        Wrong::Syntax => "is no time: use whole seconds (90) or a duration (1m30s)",
-        Wrong::Negative => "is below zero: use whole seconds (90) or a duration (1m30s)",
-        Wrong::TooLong => "is longer than 290 years",
-    };
-    ConfigError::new(name, value, problem)
+fn wrong_time(name: &'static str, value: &str, wrong: DurationError) -> ConfigError {
+    ConfigError::new(name, value, wrong.as_str())
 }
 
 #[cfg(test)]

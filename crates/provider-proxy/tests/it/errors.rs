@@ -45,6 +45,14 @@ async fn each_refusal_says_what_it_is() {
             "No endpoints available for: starting. the program exited with code 1.",
         ),
         (
+            "/function/deaf",
+            "503",
+            "resolve-timeout",
+            Some("1"),
+            "No endpoints available for: deaf. No replica was ready within 20s (resolve_timeout): \
+             nothing listens there.",
+        ),
+        (
             "/function/busy.openfaas-fn",
             "429",
             "overloaded",

@@ -126,6 +126,9 @@ impl Resolver for Functions {
                 retry_after: Some(Duration::from_millis(2500)),
                 reason: Some("the program exited\nwith code 1".into()),
             }),
+            "deaf" => Err(ResolveError::TimedOut {
+                reason: Some("nothing listens there".into()),
+            }),
             "busy" => Err(ResolveError::Overloaded { retry_after: None }),
             "broken" => Err(ResolveError::Internal("a secret cause".into())),
             name => {

@@ -2,11 +2,12 @@
 //!
 //! Source of the rules: `faas-provider: types/read_config.go` and Go's `time.ParseDuration`.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Why a text is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub enum DurationError {
     /// Neither whole seconds nor a duration.
     Syntax,
     /// Below zero.
@@ -15,8 +16,31 @@ pub(super) enum Wrong {
     TooLong,
 }
 
+impl DurationError {
+    /// What is wrong and what would be right, to stand behind the text that it is about.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "is no time: use whole seconds (90) or a duration (1m30s)",
+            Self::Negative => "is below zero: use whole seconds (90) or a duration (1m30s)",
+            Self::TooLong => "is longer than 290 years",
+        }
+    }
+}
+
+impl fmt::Display for DurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for DurationError {}
+
 /// Reads whole seconds (`30`) or a Go duration (`1m30s`, `250ms`, `1.5h`).
-pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, Wrong> {
+///
+/// # Errors
+/// When it is neither, is below zero, or is longer than Go can hold.
+pub fn seconds_or_duration(text: &str) -> Result<Duration, DurationError> {
     if let Some(seconds) = whole(text)? {
         return Ok(Duration::from_secs(seconds));
     }
@@ -24,16 +48,16 @@ pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, Wrong> {
 }
 
 /// A decimal integer as Go's `strconv.Atoi` takes it; `None` when it is not one.
-fn whole(text: &str) -> Result<Option<u64>, Wrong> {
+fn whole(text: &str) -> Result<Option<u64>, DurationError> {
     let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
     match digits.parse::<u64>() {
         Ok(0) => Ok(Some(0)),
-        Ok(_) if negative => Err(Wrong::Negative),
+        Ok(_) if negative => Err(DurationError::Negative),
         Ok(seconds) if seconds <= i64::MAX as u64 / 1_000_000_000 => Ok(Some(seconds)),
-        _ => Err(Wrong::TooLong),
+        _ => Err(DurationError::TooLong),
     }
 }
 
@@ -44,16 +68,16 @@ fn sign(text: &str) -> (bool, &str) {
     }
 }
 
-fn go_duration(text: &str) -> Result<Duration, Wrong> {
+fn go_duration(text: &str) -> Result<Duration, DurationError> {
     let (negative, mut rest) = sign(text);
     if rest.is_empty() {
-        return Err(Wrong::Syntax);
+        return Err(DurationError::Syntax);
     }
     let mut nanos: u128 = 0;
     while !rest.is_empty() {
         let number = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or(Wrong::Syntax)?;
+            .ok_or(DurationError::Syntax)?;
         let (number, tail) = rest.split_at(number);
         let unit = tail
             .find(|c: char| c.is_ascii_digit() || c == '.')
@@ -66,28 +90,28 @@ fn go_duration(text: &str) -> Result<Duration, Wrong> {
             "s" => 1_000_000_000,
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
-            _ => return Err(Wrong::Syntax),
+            _ => return Err(DurationError::Syntax),
         };
         nanos = nanos
             .checked_add(scaled(number, scale)?)
-            .ok_or(Wrong::TooLong)?;
+            .ok_or(DurationError::TooLong)?;
         rest = tail;
     }
-    let nanos = u64::try_from(nanos).map_err(|_| Wrong::TooLong)?;
+    let nanos = u64::try_from(nanos).map_err(|_| DurationError::TooLong)?;
     if nanos > i64::MAX as u64 {
-        Err(Wrong::TooLong)
+        Err(DurationError::TooLong)
     } else if negative && nanos > 0 {
-        Err(Wrong::Negative)
+        Err(DurationError::Negative)
     } else {
         Ok(Duration::from_nanos(nanos))
     }
 }
 
 /// `1.25` of a unit of `scale` nanoseconds, what is below a nanosecond cut off.
-fn scaled(number: &str, scale: u128) -> Result<u128, Wrong> {
+fn scaled(number: &str, scale: u128) -> Result<u128, DurationError> {
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     if (before.is_empty() && after.is_empty()) || after.contains('.') {
-        return Err(Wrong::Syntax);
+        return Err(DurationError::Syntax);
     }
     let mut nanos = match before {
         "" => 0,
@@ -95,7 +119,7 @@ fn scaled(number: &str, scale: u128) -> Result<u128, Wrong> {
             .parse::<u128>()
             .ok()
             .and_then(|whole| whole.checked_mul(scale))
-            .ok_or(Wrong::TooLong)?,
+            .ok_or(DurationError::TooLong)?,
     };
     let mut part = scale;
     for digit in after.bytes() {
@@ -134,21 +158,21 @@ mod tests {
     #[test]
     fn what_go_refuses_is_refused() {
         for (text, why) in [
-            ("", Wrong::Syntax),
-            ("-", Wrong::Syntax),
-            ("ten", Wrong::Syntax),
-            ("10 s", Wrong::Syntax),
-            ("1.5", Wrong::Syntax),
-            ("1d", Wrong::Syntax),
-            ("s", Wrong::Syntax),
-            (".s", Wrong::Syntax),
-            ("1.2.3s", Wrong::Syntax),
-            ("1s2", Wrong::Syntax),
-            ("-5", Wrong::Negative),
-            ("-5s", Wrong::Negative),
-            ("99999999999", Wrong::TooLong),
-            ("99999999999999999999", Wrong::TooLong),
-            ("9999999999h", Wrong::TooLong),
+            ("", DurationError::Syntax),
+            ("-", DurationError::Syntax),
+            ("ten", DurationError::Syntax),
+            ("10 s", DurationError::Syntax),
+            ("1.5", DurationError::Syntax),
+            ("1d", DurationError::Syntax),
+            ("s", DurationError::Syntax),
+            (".s", DurationError::Syntax),
+            ("1.2.3s", DurationError::Syntax),
+            ("1s2", DurationError::Syntax),
+            ("-5", DurationError::Negative),
+            ("-5s", DurationError::Negative),
+            ("99999999999", DurationError::TooLong),
+            ("99999999999999999999", DurationError::TooLong),
+            ("9999999999h", DurationError::TooLong),
         ] {
             assert_eq!(seconds_or_duration(text), Err(why), "{text}");
         }
