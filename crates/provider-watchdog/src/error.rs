@@ -55,7 +55,8 @@ pub enum WatchdogError {
 }
 
 /// An error and its causes, as one line.
-pub(crate) fn causes(error: &dyn Error) -> String {
+#[must_use]
+pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -61,7 +61,7 @@ mod upstream;
 pub use child::StartError;
 pub use command::{CommandError, DEFAULT_PATH, find_program, split_command};
 pub use config::{ConfigError, Environment, Mode, Upstream, WatchdogConfig};
-pub use error::WatchdogError;
+pub use error::{WatchdogError, causes};
 pub use listen::Listener;
 pub use lock::is_healthy;
 pub use logs::Logs;

@@ -49,9 +49,9 @@ mod runtime;
 mod sandbox;
 mod user;
 mod watchdog;
-mod words;
 
 pub use config::{ProcessConfig, SetupError, WATCHDOG_ARGUMENT, WatchdogCommand};
+pub use program::IMAGE_NOT_RUN_ANNOTATION;
 pub use runtime::ProcessRuntime;
 pub use sandbox::SandboxStatus;
 pub use user::{User, UserError};

@@ -1,5 +1,6 @@
 //! Which program a deployment means: `image` and `envProcess` against what is on this machine.
 
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use provider_types::{FunctionSpec, ProviderError};
@@ -7,8 +8,10 @@ use provider_types::{FunctionSpec, ProviderError};
 use crate::executable::{self, NotRunnable};
 use crate::http_mode::HttpMode;
 
-/// The annotation that a status shows where the image was only a name.
-pub(crate) const IMAGE_NOT_RUN: &str = "faas-process/image-not-run";
+/// That the image was only a name and `envProcess` is what runs.
+///
+/// `faas-cli describe` shows annotations; those of this provider begin with `dev.provider.`.
+pub const IMAGE_NOT_RUN_ANNOTATION: &str = "dev.provider.image-not-run";
 
 /// Where programs are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,23 @@ pub(crate) enum Mode {
     Watchdog,
     /// The program listens itself.
     Http(HttpMode),
+}
+
+impl Mode {
+    /// What an instance lacks that does not answer, where the program itself is to listen.
+    pub(crate) fn unready(&self, listens: Option<SocketAddr>) -> Option<String> {
+        let address = listens?;
+        let remedy = match self {
+            Self::Watchdog => return None,
+            Self::Http(HttpMode::Told) => {
+                "the program must listen on the port in its variable PORT".to_owned()
+            }
+            Self::Http(HttpMode::Fixed { knob, .. }) => {
+                format!("the program must listen there, as its variable {knob} says")
+            }
+        };
+        Some(format!("nothing listens on {address}; {remedy}"))
+    }
 }
 
 /// What an image names on this machine.

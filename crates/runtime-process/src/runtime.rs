@@ -29,9 +29,9 @@ use crate::instance_dir::{self, InstanceDir, SOCKET};
 use crate::launch::{Launch, Settings};
 use crate::lines::LineSource;
 use crate::processes;
-use crate::program::{IMAGE_NOT_RUN, Mode, Places, Program};
+use crate::program::{IMAGE_NOT_RUN_ANNOTATION, Mode, Places, Program};
 use crate::sandbox::{Rules, SandboxStatus, holds};
-use crate::words::in_words;
+use provider_watchdog::causes;
 
 /// Runs functions as child processes, each below a watchdog of its own.
 ///
@@ -169,7 +169,7 @@ impl Inner {
         };
         self.settings(spec, listens)
             .watchdog_config()
-            .map_err(|error| ProviderError::invalid(format!("envVars: {}", in_words(&error))))?;
+            .map_err(|error| ProviderError::invalid(format!("envVars: {}", causes(&error))))?;
         Ok(program)
     }
 
@@ -221,7 +221,8 @@ impl Inner {
                 return Err(failed("the watchdog could not be started")(error));
             }
         };
-        let shown = RuntimeInstance::new(spec.id.clone(), function.function.clone(), endpoint);
+        let mut shown = RuntimeInstance::new(spec.id.clone(), function.function.clone(), endpoint);
+        shown.unready = program.mode.unready(listens);
         let mark = format!("{MARK}={}", dir.secrets().display());
         let (handle, lines) = instance::supervise(
             spec.id.clone(),
@@ -318,7 +319,9 @@ impl Runtime for ProcessRuntime {
         prepared.single_instance = program.single_instance();
         if let Some(said) = program.image_not_run {
             prepared.warnings.push(said.clone());
-            prepared.annotations.push((IMAGE_NOT_RUN.to_owned(), said));
+            prepared
+                .annotations
+                .push((IMAGE_NOT_RUN_ANNOTATION.to_owned(), said));
         }
         Ok(prepared)
     }

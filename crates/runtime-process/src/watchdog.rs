@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use provider_watchdog::{Logs, Watchdog, WatchdogError, tree};
+use provider_watchdog::{Logs, Watchdog, WatchdogError, causes, tree};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +23,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::instance_dir::SOCKET;
 use crate::launch::{Launch, Report};
 use crate::processes;
-use crate::words::in_words;
 
 /// How long the kernel may take to end killed processes.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -64,7 +63,7 @@ pub fn watchdog_main() -> ExitCode {
     match code {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            provider.tell(&Report::Failed(in_words(&error)));
+            provider.tell(&Report::Failed(causes(&error)));
             ExitCode::FAILURE
         }
     }

@@ -113,6 +113,13 @@ async fn a_program_that_listens_is_called_itself_on_the_port_it_is_told() {
             panic!("{it:?}");
         };
         let port = address.port();
+        assert_eq!(
+            it.unready.as_deref(),
+            Some(&*format!(
+                "nothing listens on 127.0.0.1:{port}; the program must listen on the port in its \
+                 variable PORT"
+            ))
+        );
         let (status, body) = call(&it.endpoint, "").await;
         assert_eq!((status, body), (200, format!("port {port} {port}")));
     }
@@ -213,7 +220,10 @@ async fn a_warning_and_an_annotation_say_that_the_image_was_not_run() {
     let bench = Bench::new();
     let prepared = bench.runtime.prepare(&process("env")).await.unwrap();
     assert!(prepared.warnings[0].contains("ghcr.io/openfaas/alpine"));
-    assert_eq!(prepared.annotations[0].0, "faas-process/image-not-run");
+    assert_eq!(
+        prepared.annotations[0].0,
+        runtime_process::IMAGE_NOT_RUN_ANNOTATION
+    );
     let error = bench.runtime.prepare(&function("nginx")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let wrong = with(process("env"), &[("exec_timeout", "soon")]);

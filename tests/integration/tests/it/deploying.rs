@@ -65,7 +65,7 @@ async fn the_status_says_that_an_image_was_not_run() {
     let warning = reply.headers()["warning"].to_str().unwrap().to_owned();
     assert!(warning.contains("ghcr.io/openfaas/alpine"), "{warning}");
     let status = provider.status("env").await;
-    let said = status["annotations"]["faas-process/image-not-run"].as_str();
+    let said = status["annotations"]["dev.provider.image-not-run"].as_str();
     assert!(
         said.unwrap().contains("ghcr.io/openfaas/alpine"),
         "{status}"
@@ -200,8 +200,17 @@ async fn a_program_that_never_listens_is_not_called_in_vain() {
     let status = provider.status("deaf").await;
     assert!(status.get("availableReplicas").is_none(), "{status}");
     let (status, said) = provider.call("deaf", "").await;
-    assert!(matches!(status.as_u16(), 503 | 504), "{status} {said}");
-    assert!(said.contains("deaf"), "{said}");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said}");
+    for words in [
+        "deaf",
+        "within 300ms (resolve_timeout): nothing listens on 127.0.0.1:",
+        "the program must listen on the port in its variable PORT",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let status = provider.status("deaf").await;
+    let why = status["annotations"]["dev.provider.status"].as_str();
+    assert!(why.unwrap().contains("nothing listens on"), "{status}");
     provider.delete("deaf").await;
     until("its end", || children(&provider.pid()).is_empty()).await;
 }
