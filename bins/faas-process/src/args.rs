@@ -25,7 +25,7 @@ Variables, each with the flag's meaning where there is one:
   upstream_timeout (60s)   for the first byte of a function's reply
   idle_timeout (5m)        for silence on a stream
   read_timeout             stands for the first two, and for the body of a system call (60s)
-  resolve_timeout (25s)    for an instance to get ready or free
+  resolve_timeout (20s)    for an instance to get ready
   connect_timeout (5s), total_timeout (none), drain_timeout (60s), write_timeout
   max_idle_conns (1024), max_idle_conns_per_host, trusted_proxies, function_namespace
   RUST_LOG (info)          what is logged, for example debug or provider_engine=debug
