@@ -22,6 +22,7 @@ use tokio::task::JoinError;
 use tower::ServiceExt as _;
 
 use crate::call::{RequestId, panicked};
+use crate::guard::Local;
 use crate::metrics::CallObserver;
 use crate::respond;
 use crate::routes::{ASYNC_FUNCTION, FUNCTION, HEALTHZ, METRICS};
@@ -127,12 +128,13 @@ pub(crate) struct Front<R: Resolver> {
 
 impl<R: Resolver> Front<R> {
     /// Answers a request. Invocations are served in place; everything else is handed over to
-    /// `control`, if there is one, so that it cannot hold up the invocations of this thread.
+    /// `control`, if there is one, so that it cannot hold up the invocations of this thread, and is
+    /// told which of our addresses it came in on.
     pub(crate) async fn answer<B>(
         &self,
         peer: Option<&Peer>,
-        request: Request<B>,
-        control: Option<&Handle>,
+        mut request: Request<B>,
+        control: Option<(&Handle, Local)>,
     ) -> Response<ServiceBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -151,10 +153,13 @@ impl<R: Resolver> Front<R> {
         }
         let id = RequestId::of(request.headers());
         let router = self.router.clone();
-        let answer = router.oneshot(request.map(axum::body::Body::new));
         let answered = match control {
-            Some(control) => Given(control.spawn(answer)).await,
-            None => Ok(answer.await),
+            Some((control, local)) => {
+                request.extensions_mut().insert(local);
+                let answer = router.oneshot(request.map(axum::body::Body::new));
+                Given(control.spawn(answer)).await
+            }
+            None => Ok(router.oneshot(request.map(axum::body::Body::new)).await),
         };
         match answered {
             Ok(Ok(response)) => response,

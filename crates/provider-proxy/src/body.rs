@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use crate::budgets::after;
 use crate::exchange::Hold;
 use crate::refusal::Reason;
-use crate::upload::Activity;
+use crate::upload::{Activity, Stage};
 use crate::upstream::Connection;
 
 /// The body of a proxied reply: the function's, frame by frame, or a line of our own.
@@ -146,7 +146,9 @@ impl Stream {
         let failed = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waiting = None;
-                if let Some(activity) = &self.activity {
+                // Nobody waits for an upload that is done.
+                if let Some(activity) = self.activity.as_ref().filter(|a| a.stage() != Stage::Done)
+                {
                     activity.moved();
                 }
                 if self.body.is_end_stream() {

@@ -22,6 +22,7 @@ pub(crate) struct Exchange<R: Resolver, O: Observer> {
     call: Option<O::Call>,
     lease: Option<R::Lease>,
     arrived: Instant,
+    ended: Option<Instant>,
     phases: Phases,
     status: Option<StatusCode>,
     failure: Option<Reason>,
@@ -44,6 +45,7 @@ impl<R: Resolver, O: Observer> Exchange<R, O> {
             call,
             lease: None,
             arrived,
+            ended: None,
             phases: Phases::default(),
             status: None,
             failure: None,
@@ -97,7 +99,9 @@ impl<R: Resolver, O: Observer> Drop for Exchange<R, O> {
                 }
                 (failure, _) => failure,
             };
-            let ended = Ended::new(self.status, failure, self.arrived.elapsed(), self.phases);
+            let end = self.ended.unwrap_or_else(Instant::now);
+            let duration = end.duration_since(self.arrived);
+            let ended = Ended::new(self.status, failure, duration, self.phases);
             self.worker.shared.observer.ended(call, &ended);
         }
     }
@@ -121,8 +125,10 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
         self.whole = true;
         let Some(connection) = connection else { return };
         if connection.is_ready() {
+            let now = Instant::now();
+            self.ended = Some(now);
             if let Some(endpoint) = self.endpoint() {
-                self.worker.pool.put(endpoint, connection);
+                self.worker.pool.put(endpoint, connection, now);
             }
         } else if !connection.is_closed() {
             // The reply is complete and the request is not: the lease waits for it.
@@ -161,7 +167,8 @@ async fn finish_upload<R: Resolver, O: Observer>(
         match tokio::time::timeout(patience(idle, activity.as_deref()), connection.ready()).await {
             Ok(true) => {
                 if let Some(endpoint) = exchange.endpoint() {
-                    exchange.worker.pool.put(endpoint, connection);
+                    let now = Instant::now();
+                    exchange.worker.pool.put(endpoint, connection, now);
                 }
                 return;
             }

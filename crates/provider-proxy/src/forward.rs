@@ -328,6 +328,7 @@ impl Route {
         call: &mut Exchange<R, O>,
         pooled: bool,
     ) -> Result<Connection, Refusal> {
+        let now = Instant::now();
         let Some(endpoint) = call.endpoint() else {
             return Err(Refusal::from(Reason::Internal));
         };
@@ -338,11 +339,11 @@ impl Route {
             ));
         }
         if pooled {
-            if let Some(connection) = call.worker.pool.take(endpoint) {
+            if let Some(connection) = call.worker.pool.take(endpoint, now) {
                 return Ok(connection);
             }
         }
-        let due = after(Instant::now(), call.worker.shared.budgets.connect);
+        let due = after(now, call.worker.shared.budgets.connect);
         let due = self.limits.end.map_or(due, |end| end.min(due));
         match tokio::time::timeout_at(due, Connection::open(&endpoint.address)).await {
             Ok(Ok(connection)) => Ok(connection),

@@ -14,15 +14,12 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, Entry, FORWARDED, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::address::{Peer, TrustedProxy};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -159,46 +156,58 @@ struct Asks {
     protocols: Option<HeaderValue>,
 }
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "upgrade"
+            | "transfer-encoding"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
+
 fn take_hop_by_hop(headers: &mut HeaderMap) -> Asks {
     let mut asks = Asks::default();
-    if headers.contains_key(CONNECTION) {
-        let mut named = Vec::new();
-        for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
-            if token.eq_ignore_ascii_case(b"upgrade") {
-                asks.upgrade = true;
-            } else if !token.eq_ignore_ascii_case(b"keep-alive")
-                && !token.eq_ignore_ascii_case(b"close")
-                && !token.eq_ignore_ascii_case(b"te")
-            {
-                named.extend(HeaderName::from_bytes(token));
+    // Most messages have one of them at most, and a lookup of each would cost more than the rest.
+    let met: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name))
+        .cloned()
+        .collect();
+    for name in met {
+        if name == CONNECTION {
+            let mut named = Vec::new();
+            for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
+                if token.eq_ignore_ascii_case(b"upgrade") {
+                    asks.upgrade = true;
+                } else if !token.eq_ignore_ascii_case(b"keep-alive")
+                    && !token.eq_ignore_ascii_case(b"close")
+                {
+                    named.extend(HeaderName::from_bytes(token));
+                }
             }
-        }
-        for name in named {
-            // `Host` says whom the request is for, the length how it is framed: both are more
-            // than one hop's business, whatever `Connection` says.
-            if name != HOST && name != CONTENT_LENGTH {
-                headers.remove(name);
+            for name in named {
+                // `Host` says whom the request is for, the length how it is framed: both are more
+                // than one hop's business, whatever `Connection` says. The rest is looked at below.
+                if name != HOST && name != CONTENT_LENGTH && !is_hop_by_hop(&name) {
+                    headers.remove(name);
+                }
             }
+        } else if name == TE {
+            asks.trailers = headers
+                .get_all(TE)
+                .iter()
+                .flat_map(tokens)
+                .any(|token| token.eq_ignore_ascii_case(b"trailers"));
         }
-        headers.remove(CONNECTION);
-    }
-    if headers.contains_key(TE) {
-        asks.trailers = headers
-            .get_all(TE)
-            .iter()
-            .flat_map(tokens)
-            .any(|token| token.eq_ignore_ascii_case(b"trailers"));
-        headers.remove(TE);
-    }
-    asks.protocols = headers.remove(UPGRADE);
-    for name in [
-        TRANSFER_ENCODING,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
-        headers.remove(name);
+        let first = headers.remove(&name);
+        if name == UPGRADE {
+            asks.protocols = first;
+        }
     }
     asks
 }
@@ -245,19 +254,16 @@ fn forwarded(policy: &HeaderPolicy, headers: &mut HeaderMap, peer: Option<&Peer>
     if !trusted {
         let claims = |name: &HeaderName| {
             let name = name.as_str();
-            name.len() > 11 && name.starts_with("x-forwarded-")
+            name.starts_with("x-forwarded-") || name == "forwarded"
         };
-        if headers.keys().any(claims) {
-            let names: Vec<HeaderName> = headers
-                .keys()
-                .filter(|name| claims(name))
-                .cloned()
-                .collect();
-            for name in names {
-                headers.remove(name);
-            }
+        let names: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| claims(name))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
         }
-        headers.remove(FORWARDED);
     }
     if let Some(address) = peer.and_then(|peer| peer.forwarded_for.as_ref()) {
         let before = if trusted {

@@ -44,11 +44,11 @@ impl Pool {
     }
 
     /// The idle connection used last that is still open as far as is known.
-    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
+    pub(crate) fn take(&self, endpoint: &Endpoint, now: Instant) -> Option<Connection> {
         let mut state = self.lock();
         let stack = state.idle.get_mut(endpoint)?;
         while let Some(Idle { connection, since }) = stack.pop() {
-            if connection.is_ready() && since.elapsed() < OLDEST_USED {
+            if connection.is_ready() && now.duration_since(since) < OLDEST_USED {
                 return Some(connection);
             }
         }
@@ -56,13 +56,13 @@ impl Pool {
     }
 
     /// Keeps a connection that is ready for its next call. Must be called on a tokio runtime.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection) {
+    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection, now: Instant) {
         if connection.is_closed() {
             return;
         }
         let idle = Idle {
             connection,
-            since: Instant::now(),
+            since: now,
         };
         let mut state = self.lock();
         match state.idle.get_mut(endpoint) {

@@ -47,14 +47,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    /// `started` is now, or was a moment ago.
     pub(crate) fn new(started: Instant) -> Self {
-        let activity = Self {
+        Self {
             started,
             last: AtomicU64::new(0),
             stage: AtomicU8::new(Stage::Function as u8),
-        };
-        activity.moved();
-        activity
+        }
     }
 
     /// A byte moved now, in either direction.

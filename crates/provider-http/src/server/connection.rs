@@ -97,15 +97,14 @@ async fn answer<R: Resolver>(
     shared: &Shared<R>,
     peer: &Peer,
     local: Local,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Response<ServiceBody> {
     if let Some(refusal) = refuse(&request).or_else(|| options_of_the_server(&request)) {
         return refusal;
     }
-    request.extensions_mut().insert(local);
     let mut response = shared
         .front
-        .answer(Some(peer), request, Some(&shared.control))
+        .answer(Some(peer), request, Some((&shared.control, local)))
         .await;
     if shared.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
