@@ -165,6 +165,7 @@ impl<R: Resolver> Server<R> {
                         control: control.clone(),
                         draining: draining.clone(),
                         http: connection::http(app.config.header_timeout),
+                        idle: app.config.idle_timeout,
                     });
                     (listener, shared)
                 })

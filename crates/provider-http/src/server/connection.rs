@@ -36,6 +36,8 @@ pub(super) struct Shared<R: Resolver> {
     /// Cancelled once the server is told to stop; this worker's own, so that asking costs nothing.
     pub(super) draining: CancellationToken,
     pub(super) http: http1::Builder,
+    /// How long a client may take none of the bytes that wait for it.
+    pub(super) idle: Duration,
 }
 
 /// How hyper is to treat connections.

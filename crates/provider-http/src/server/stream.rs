@@ -1,10 +1,13 @@
-//! A client's connection as bytes: TCP or Unix, with two courtesies that HTTP over TCP needs.
+//! A client's connection as bytes: TCP or Unix, with two courtesies that HTTP over TCP needs and a
+//! limit that nobody else can hold.
 //!
 //! * A client that shuts down its sending side and waits for the reply looks just like one that
 //!   left. The end of its bytes is kept from hyper while calls run, for [`PATIENCE`] without a byte
 //!   written; then it counts as gone and its calls are given up.
 //! * Closing a socket that holds unread bytes makes the kernel reset it, and the client may lose
 //!   the reply that said why (413, 431). What still comes is read and thrown away for a moment.
+//! * A client that takes no byte for `idle_timeout` counts as gone. While it takes none, nobody asks
+//!   its reply for more, so no timer of the reply's own would notice; its call would last for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -117,16 +120,27 @@ pub(super) struct ClientStream {
     ended: bool,
     /// When a client that has ended counts as gone.
     gone: Option<Pin<Box<Sleep>>>,
+    /// How long it may take none of the bytes that wait for it.
+    idle: Duration,
+    /// When that is over; set while bytes wait.
+    stalled: Option<Pin<Box<Sleep>>>,
     _open: TaskTrackerToken,
 }
 
 impl ClientStream {
-    pub(super) fn new(socket: Socket, calls: Calls, open: TaskTrackerToken) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        calls: Calls,
+        idle: Duration,
+        open: TaskTrackerToken,
+    ) -> Self {
         Self {
             socket: Some(socket),
             calls,
             ended: false,
             gone: None,
+            idle,
+            stalled: None,
             _open: open,
         }
     }
@@ -138,10 +152,25 @@ impl ClientStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn wrote(&mut self) {
+    /// Looks at what came of a write: bytes that the client takes prove that it is there.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if wrote.is_pending() {
+            let idle = self.idle;
+            let stalled = self
+                .stalled
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+            ready!(stalled.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.stalled = None;
         if let Some(gone) = &mut self.gone {
             gone.as_mut().reset(Instant::now() + PATIENCE);
         }
+        wrote
     }
 }
 
@@ -175,9 +204,8 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let wrote = ready!(self.socket()?.poll_write(cx, buf));
-        self.wrote();
-        Poll::Ready(wrote)
+        let wrote = self.socket()?.poll_write(cx, buf);
+        self.wrote(cx, wrote)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,9 +225,8 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = ready!(self.socket()?.poll_write_vectored(cx, bufs));
-        self.wrote();
-        Poll::Ready(wrote)
+        let wrote = self.socket()?.poll_write_vectored(cx, bufs);
+        self.wrote(cx, wrote)
     }
 }
 

@@ -146,7 +146,7 @@ fn spawn<R: Resolver>((socket, peer): Accepted, shared: &Arc<Shared<R>>, open: &
         Socket::Unix(_) => Local::Unix,
     };
     let calls = Calls::default();
-    let stream = ClientStream::new(socket, calls.clone(), open.token());
+    let stream = ClientStream::new(socket, calls.clone(), shared.idle, open.token());
     let shared = Arc::clone(shared);
     tokio::spawn(connection::serve(shared, stream, calls, peer, local));
 }

@@ -14,5 +14,6 @@ mod functions;
 mod listeners;
 mod metrics;
 mod routes;
+mod stalled;
 mod support;
 mod upstream;
