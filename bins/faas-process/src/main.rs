@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use provider_engine::{Engine, EngineConfig};
 use provider_http::Server;
+use provider_route::{Table, TableConfig};
 use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
 
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
 fn run(settings: &Settings) -> Result<(), Failure> {
     setup::logging()?;
     setup::open_files();
+    // The first table makes the process known to the kernel (membarrier). That takes no time while
+    // there is one thread; with more the kernel waits for every core, for 10 ms and longer.
+    drop(Table::new(TableConfig::default()));
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
