@@ -109,7 +109,7 @@ impl fmt::Display for Reason {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
-    /// More for the caller, a sentence: no host paths, no addresses.
+    /// More for the caller, a sentence: no host paths.
     detail: Option<String>,
     retry_after: Option<Duration>,
 }
