@@ -9,8 +9,8 @@ use provider_types::wire::{
     self, DeleteFunctionRequest, FunctionDeployment, FunctionStatus, ScaleServiceRequest,
 };
 use provider_types::{
-    DeleteFunction, DeployFunction, ErrorKind, FunctionRef, FunctionSpec, GetFunction,
-    ListFunctions, Namespace, ScaleFunction, UpdateFunction,
+    DeleteFunction, DeployFunction, ErrorKind, FunctionName, FunctionRef, FunctionSpec,
+    GetFunction, ListFunctions, Namespace, ScaleFunction, UpdateFunction,
 };
 
 use crate::Role;
@@ -139,12 +139,9 @@ fn complete(app: &App, status: &mut FunctionStatus, namespace: &Namespace) {
     let name = status.name.clone();
     status.labels.insert(FUNCTION_LABEL.to_owned(), name);
     if app.config.role == Role::Standalone {
-        let function = FunctionRef::parse_dotted_with(
-            &format!("{}.{}", status.name, status.namespace),
-            namespace,
-            app.config.name_rule,
-        );
-        status.invocation_count = function
+        let name = FunctionName::with_rule(&status.name, app.config.name_rule);
+        status.invocation_count = name
+            .and_then(|name| Ok(FunctionRef::new(name, Namespace::new(&status.namespace)?)))
             .map(|function| app.metrics.functions().invocations(&function))
             .unwrap_or_default();
     }
