@@ -12,6 +12,18 @@ use tokio::process::Command;
 
 use crate::support::{PATIENCE, Place, Provider, binary, failing, image, process, until, with};
 
+/// Runs the last line of a banner, which deploys `env` and calls it.
+async fn the_command_to_try_works(banner: &str) {
+    let next = banner.lines().last().unwrap().trim();
+    let output = Command::new("/bin/sh")
+        .args(["-c", next])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("OPENFAAS_NAME=env"), "{next}: {said}");
+}
+
 #[tokio::test]
 async fn what_is_printed_says_what_is_protected_and_what_to_try() {
     let place = Place::new();
@@ -25,14 +37,7 @@ async fn what_is_printed_says_what_is_protected_and_what_to_try() {
     ] {
         assert!(banner.contains(wanted), "{wanted} is not in {banner}");
     }
-    let next = banner.lines().last().unwrap().trim().to_owned();
-    let output = Command::new("/bin/sh")
-        .args(["-c", &next])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("OPENFAAS_NAME=env"), "{next}: {said}");
+    the_command_to_try_works(banner).await;
     assert!(provider.end("-TERM").await.success());
 }
 
@@ -300,14 +305,7 @@ async fn credentials_are_asked_for_or_it_does_not_start() {
         .unwrap();
     assert_eq!(reply.status(), StatusCode::OK);
     assert_eq!(provider.get("/healthz").await.status(), StatusCode::OK);
-    let next = provider.banner.lines().last().unwrap().trim().to_owned();
-    let output = Command::new("/bin/sh")
-        .args(["-c", &next])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("OPENFAAS_NAME=env"), "{next}: {said}");
+    the_command_to_try_works(&provider.banner).await;
 }
 
 #[tokio::test]
@@ -324,14 +322,7 @@ async fn a_unix_socket_is_private_and_removed() {
     let mut provider = Provider::start(command).await;
     let mode = fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o022, 0, "others can write to it");
-    let next = provider.banner.lines().last().unwrap().trim().to_owned();
-    let output = Command::new("/bin/sh")
-        .args(["-c", &next])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("OPENFAAS_NAME=env"), "{next}: {said}");
+    the_command_to_try_works(&provider.banner).await;
     assert!(provider.end("-TERM").await.success());
     assert!(!socket.exists());
 }
