@@ -6,6 +6,8 @@ use std::str::FromStr as _;
 use clap::Parser;
 use provider_http::Role;
 
+use crate::commands::Command;
+
 const ABOUT: &str = "\
 An OpenFaaS-compatible provider that runs local programs as functions.
 
@@ -48,10 +50,20 @@ Examples:
   faas-process --functions-dir ./functions
       so that image hello means ./functions/hello";
 
-/// What was given on the command line. A flag wins over its variable; `--ephemeral` and
-/// `--no-sandbox` have none, so that both are seen where the provider is started.
-#[derive(Debug, Default, Parser)]
+/// The whole command line: without a command the provider serves, by its flags.
+#[derive(Debug, Parser)]
 #[command(name = "faas-process", version, about = ABOUT, long_about = ABOUT, after_help = AFTER)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Args,
+}
+
+/// The flags of a provider that serves. A flag wins over its variable; `--ephemeral` and
+/// `--no-sandbox` have none, so that both are seen where the provider is started.
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on: HOST:PORT, :PORT for all interfaces, or unix:/PATH [default:
     /// 127.0.0.1:8080]

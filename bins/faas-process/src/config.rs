@@ -58,12 +58,9 @@ impl Settings {
                 .prefix("faas-process-")
                 .tempdir()
                 .or_fail(Kind::Directory)?;
-            (dir.path().to_owned(), Some(dir))
+            (absolute(dir.path().to_owned()), Some(dir))
         } else {
-            let given = args
-                .state_dir
-                .or_else(|| variable("state_dir").map(PathBuf::from));
-            (given.map_or_else(|| default_state_dir(variable), Ok)?, None)
+            (state_dir(args.state_dir, variable)?, None)
         };
         let from_port = variable("port").map(|_| format!("127.0.0.1:{}", http.port));
         let listen = args
@@ -78,7 +75,7 @@ impl Settings {
             listen,
             system_listen: args.system_listen.or_else(|| variable("system_listen")),
             metrics_listen: args.metrics_listen.or_else(|| variable("metrics_listen")),
-            state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
+            state_dir,
             temporary,
             functions_dir: args
                 .functions_dir
@@ -135,6 +132,22 @@ fn stable_hash(bytes: &[u8]) -> u64 {
     })
 }
 
+/// Where the state is kept: as given, else by the variable, else where the system wants it.
+pub(crate) fn state_dir(
+    given: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<PathBuf, Failure> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    given
+        .or_else(|| variable("state_dir").map(PathBuf::from))
+        .map_or_else(|| default_state_dir(variable), Ok)
+        .map(absolute)
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 fn default_state_dir(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Failure> {
     // systemd gives several, separated by colons, where a unit asks for several.
     if let Some(dirs) = variable("STATE_DIRECTORY") {
@@ -180,12 +193,14 @@ fn inherited() -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::CommandLine;
     use clap::Parser as _;
 
     fn read(line: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let args = Args::try_parse_from(format!("faas-process {line}").split_ascii_whitespace())
+        let words = format!("faas-process {line}");
+        let line = CommandLine::try_parse_from(words.split_ascii_whitespace())
             .map_err(|error| error.to_string())?;
-        Settings::read(args, |name| {
+        Settings::read(line.serve, |name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })

@@ -1,11 +1,13 @@
 //! An OpenFaaS-compatible provider that runs local programs as functions.
 //!
 //! Reads the configuration, opens the engine on the process runtime, serves until a signal comes,
-//! drains. The same binary is the watchdog of each of its functions: then nothing of this runs.
+//! drains. With a command it does that instead (`commands.rs`). The same binary is the watchdog of
+//! each of its functions: then nothing of this runs.
 
 mod address;
 mod args;
 mod banner;
+mod commands;
 mod config;
 mod failure;
 mod setup;
@@ -24,7 +26,7 @@ use provider_route::{Table, TableConfig};
 use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
 
-use crate::args::Args;
+use crate::args::CommandLine;
 use crate::banner::Banner;
 use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
@@ -41,8 +43,13 @@ fn main() -> ExitCode {
     {
         return watchdog_main();
     }
-    let settings = Settings::read(Args::parse(), |name| env::var(name).ok());
-    match settings.and_then(|settings| run(&settings)) {
+    let CommandLine { command, serve } = CommandLine::parse();
+    let variable = |name: &str| env::var(name).ok();
+    let done = match command {
+        Some(command) => command.run(variable),
+        None => Settings::read(serve, variable).and_then(|settings| run(&settings)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to tell where this fails.
