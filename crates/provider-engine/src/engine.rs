@@ -9,7 +9,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use provider_route::Table;
 use provider_types::{BoxStream, ExitReason, FunctionSpec, InstanceState, Runtime, RuntimeEvent};
+use tokio::runtime::Handle;
 
+use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::function::{Function, Signal};
@@ -48,12 +50,24 @@ impl Engine {
     ) -> Result<Arc<Self>, EngineError> {
         let state_dir = StateDir::open(&config.state_dir)?;
         let store = Store::open(&state_dir.store_path(), config.default_namespace.clone())?;
+        let blocking = Blocking::Threads(Handle::current());
+        Self::start(config, runtime, store, blocking, Some(state_dir)).await
+    }
+
+    /// Starts what the store holds.
+    pub(crate) async fn start(
+        config: EngineConfig,
+        runtime: Arc<dyn Runtime>,
+        store: Store,
+        blocking: Blocking,
+        state_dir: Option<StateDir>,
+    ) -> Result<Arc<Self>, EngineError> {
         let functions = store.functions()?;
         // Listen first, so that nothing is missed.
         let events = runtime.events();
         end_leftovers(&runtime).await?;
 
-        let inner = Arc::new(Inner::new(config, runtime, store, state_dir));
+        let inner = Arc::new(Inner::new(config, runtime, store, blocking, state_dir));
         let engine = Arc::new(Self {
             inner: Arc::clone(&inner),
         });

@@ -138,6 +138,7 @@ async fn drive(
             }
         };
         tokio::select! {
+            biased;
             signal = signals.recv() => heard.extend(signal),
             () = look => {}
         }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::function::{Function, Signal};
 use crate::name_locks::NameLocks;
@@ -50,8 +51,10 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     handle: Handle,
     store: Arc<Store>,
-    /// Released after the store was closed: fields are dropped in their order.
-    _state_dir: StateDir,
+    blocking: Blocking,
+    /// Released after the store was closed: fields are dropped in their order. A simulation has
+    /// none.
+    _state_dir: Option<StateDir>,
 }
 
 impl Inner {
@@ -59,7 +62,8 @@ impl Inner {
         config: EngineConfig,
         runtime: Arc<dyn Runtime>,
         store: Store,
-        state_dir: StateDir,
+        blocking: Blocking,
+        state_dir: Option<StateDir>,
     ) -> Self {
         Self {
             table: Table::new(config.route.clone()),
@@ -77,6 +81,7 @@ impl Inner {
             stop: CancellationToken::new(),
             handle: Handle::current(),
             store: Arc::new(store),
+            blocking,
             _state_dir: state_dir,
             config,
             runtime,
@@ -90,6 +95,8 @@ impl Inner {
         let stop = self.stop.clone();
         let until_stopped = async move {
             tokio::select! {
+                // In order, so that a simulation can be repeated.
+                biased;
                 () = stop.cancelled() => {}
                 () = task => {}
             }
@@ -114,8 +121,8 @@ impl Inner {
         ask: impl FnOnce(&Store) -> Result<T, ProviderError> + Send + 'static,
     ) -> Result<T, ProviderError> {
         let store = Arc::clone(&self.store);
-        let task = self.handle.spawn_blocking(move || ask(&store));
-        task.await.unwrap_or_else(|error| {
+        let answer = self.blocking.run(move || ask(&store)).await;
+        answer.unwrap_or_else(|error| {
             Err(ProviderError::internal("the stored state could not be used").with_cause(error))
         })
     }

@@ -79,9 +79,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! | feature | |
+//! |---|---|
+//! | `simulation` | `Engine::open_simulated`: the store on a back-end of the test's own, and no threads. Off by default |
+//!
 //! Builds with Rust 1.90.
 
 mod backoff;
+mod blocking;
 mod config;
 mod engine;
 mod error;
@@ -93,6 +98,8 @@ mod log_store;
 mod name_locks;
 mod operations;
 mod provider;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod state;
 mod state_dir;
 mod status;
@@ -101,6 +108,8 @@ mod store;
 pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::EngineError;
+#[cfg(feature = "simulation")]
+pub use simulation::Simulated;
 pub use status::{LAST_ERROR_ANNOTATION, STATUS_ANNOTATION, UPDATE_ERROR_ANNOTATION};
 
 #[cfg(doctest)]

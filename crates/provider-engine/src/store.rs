@@ -24,7 +24,8 @@ use provider_types::wire::FunctionNamespace;
 use provider_types::{ErrorKind, FunctionRef, Namespace, ProviderError, SecretName};
 use redb::backends::FileBackend;
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 
 use self::record::RecordError;
@@ -116,17 +117,24 @@ fn key(function: &FunctionRef) -> (&str, &str) {
 impl Store {
     /// Opens the store, creating it where it is missing.
     pub(crate) fn open(path: &Path, default_namespace: Namespace) -> Result<Self, EngineError> {
+        let file = || Ok(FileBackend::new(private_file(path)?)?);
+        Self::open_on(file, path, default_namespace)
+    }
+
+    /// Opens the store that a back-end of redb holds; `path` is what errors call it.
+    pub(crate) fn open_on<B: StorageBackend>(
+        backend: impl FnOnce() -> Result<B, Box<dyn std::error::Error + Send + Sync>>,
+        path: &Path,
+        default_namespace: Namespace,
+    ) -> Result<Self, EngineError> {
         let unreadable = |cause| EngineError::Store {
             path: PathBuf::from(path),
             source: cause,
         };
-        let file = private_file(path).map_err(|error| unreadable(error.into()))?;
-        let database = FileBackend::new(file).and_then(|file| {
-            Database::builder()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(file)
-        });
-        let database = database.map_err(|error| unreadable(error.into()))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend().map_err(unreadable)?)
+            .map_err(|error| unreadable(error.into()))?;
         let store = Self {
             database,
             path: path.to_owned(),
