@@ -57,7 +57,8 @@ async fn start(
     let spec = &version.spec;
     let seen = inner.secret_changes.load(Ordering::SeqCst);
     let secrets = inner.secrets_of(spec).await?;
-    let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets);
+    let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets)
+        .with_generation(version.generation);
     let started = inner.runtime.start(wanted).await?;
     function.signal(Signal::Started(started));
     let lines = Lines::read(inner, function, id).await;

@@ -29,6 +29,7 @@ mod names;
 mod quantity;
 mod resolve;
 mod runtime;
+mod scale;
 mod spec;
 mod timestamp;
 pub mod wire;
@@ -54,6 +55,7 @@ pub use runtime::{
     BoxStream, Capabilities, ExitReason, InstanceId, InstanceSpec, InstanceState, InstanceStats,
     LogChunk, LogOutput, Prepared, Runtime, RuntimeEvent, RuntimeInstance,
 };
+pub use scale::Scaler;
 pub use timestamp::{Timestamp, TimestampError};
 
 #[cfg(doctest)]

@@ -114,8 +114,10 @@ impl Endpoint {
 pub struct Phases {
     /// In a queue, for a free replica.
     pub queued: Duration,
-    /// For a replica to start.
+    /// For a replica to start, from when that was under way.
     pub started: Duration,
+    /// For the back-end to take the wish that a function without replicas gets some.
+    pub woken: Duration,
 }
 
 /// What came of a lease.

@@ -67,6 +67,9 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// What runs in it.
     pub function: Arc<FunctionSpec>,
+    /// Which version of the function that is. A runtime whose instances outlive the provider keeps
+    /// it with them and gives it back in [`RuntimeInstance::generation`].
+    pub generation: u64,
     /// The function's secrets; never shown by `Debug`.
     pub secrets: Vec<(SecretName, Vec<u8>)>,
 }
@@ -82,8 +85,16 @@ impl InstanceSpec {
         Self {
             id,
             function,
+            generation: 0,
             secrets,
         }
+    }
+
+    /// The same, of that version of its function.
+    #[must_use]
+    pub fn with_generation(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
     }
 }
 
@@ -92,12 +103,14 @@ impl fmt::Debug for InstanceSpec {
         let Self {
             id,
             function,
+            generation,
             secrets,
         } = self;
         let names: Vec<&SecretName> = secrets.iter().map(|(name, _)| name).collect();
         f.debug_struct("InstanceSpec")
             .field("id", id)
             .field("function", function)
+            .field("generation", generation)
             .field("secrets", &names)
             .finish()
     }
@@ -109,6 +122,8 @@ impl fmt::Debug for InstanceSpec {
 pub enum InstanceState {
     /// It was started and may not listen yet.
     Started,
+    /// It answers: [`RuntimeEvent::Ready`] was sent, maybe before anybody listened.
+    Ready,
     /// It is paused.
     Paused,
     /// It has ended.
@@ -131,6 +146,10 @@ pub struct RuntimeInstance {
     pub unready: Option<String>,
     /// When it was started.
     pub started_at: SystemTime,
+    /// The [`InstanceSpec::generation`] that it was started with, where the runtime kept it.
+    pub generation: Option<u64>,
+    /// Why it ended, of one in [`InstanceState::Exited`], where that is known.
+    pub exit: Option<ExitReason>,
 }
 
 impl RuntimeInstance {
@@ -144,6 +163,8 @@ impl RuntimeInstance {
             state: InstanceState::Started,
             unready: None,
             started_at: SystemTime::now(),
+            generation: None,
+            exit: None,
         }
     }
 }
@@ -170,6 +191,21 @@ pub enum ExitReason {
 pub enum RuntimeEvent {
     /// An instance answers: calls may go to it.
     Ready(InstanceId),
+    /// An instance that was ready answers no more, and runs: no call may go to it until it is ready
+    /// again.
+    Unready {
+        /// Which instance.
+        id: InstanceId,
+        /// What it lacks, for clients: one line, no host paths.
+        reason: String,
+    },
+    /// How far [`Runtime::prepare`] has got with what it fetches.
+    Preparing {
+        /// For which function.
+        function: FunctionRef,
+        /// How far, for the status: one line.
+        progress: String,
+    },
     /// An instance has ended.
     Exited {
         /// Which instance.
@@ -287,7 +323,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// What happens from now on. After [`RuntimeEvent::Lost`] list again.
     fn events(&self) -> BoxStream<RuntimeEvent>;
 
-    /// What an instance writes, from its start; to be taken once per instance. Ends with it.
+    /// What an instance writes, from its start; to be taken once per instance and provider. Ends with
+    /// it. Of an instance that outlived a provider: what was not handed to the one before.
     async fn logs(&self, id: &InstanceId) -> Result<BoxStream<LogChunk>, ProviderError>;
 }
 
