@@ -88,6 +88,7 @@
 mod backoff;
 mod blocking;
 mod config;
+mod control;
 mod engine;
 mod error;
 mod function;
@@ -106,6 +107,7 @@ mod status;
 mod store;
 
 pub use config::EngineConfig;
+pub use control::{ControlRequest, ControlSocket, control};
 pub use engine::Engine;
 pub use error::EngineError;
 #[cfg(feature = "simulation")]
