@@ -166,6 +166,7 @@ impl Lines {
             ExitReason::Code(code) => format!("exited with code {code}"),
             ExitReason::Signal(signal) => format!("was ended by signal {signal}"),
             ExitReason::OutOfMemory => "ran out of memory".to_owned(),
+            ExitReason::LimitExceeded(which) => format!("was ended: {which}"),
             ExitReason::StartFailed(why) => return format!("could not be started: {why}"),
             _ => "ended".to_owned(),
         };

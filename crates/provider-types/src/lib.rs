@@ -52,8 +52,8 @@ pub use resolve::{
     UpstreamProtocol,
 };
 pub use runtime::{
-    BoxStream, Capabilities, ExitReason, InstanceId, InstanceSpec, InstanceState, InstanceStats,
-    LogChunk, LogOutput, Prepared, Runtime, RuntimeEvent, RuntimeInstance,
+    BoxStream, Capabilities, ExitReason, Host, InstanceId, InstanceSpec, InstanceState,
+    InstanceStats, LogChunk, LogOutput, Prepared, Runtime, RuntimeEvent, RuntimeInstance,
 };
 pub use scale::Scaler;
 pub use timestamp::{Timestamp, TimestampError};

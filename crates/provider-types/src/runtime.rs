@@ -37,7 +37,8 @@ impl fmt::Display for InstanceId {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Holds an instance to its memory and CPU limits.
+    /// Holds an instance to its limits. Which of them it cannot hold for a function, it says in
+    /// [`Prepared::warnings`].
     pub limits: bool,
     /// Gives an instance a root file system that it cannot write to, where that is asked for.
     pub read_only_root_filesystem: bool,
@@ -45,6 +46,28 @@ pub struct Capabilities {
     pub pause: bool,
     /// Instances outlive the provider and can be adopted.
     pub survives_restart: bool,
+}
+
+/// What the host of a runtime has to give to functions. `None` is what is not known, and then
+/// nothing is refused for the lack of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Host {
+    /// Bytes of memory.
+    pub memory_bytes: Option<u64>,
+    /// Thousandths of a core.
+    pub millicores: Option<u64>,
+}
+
+impl Host {
+    /// A host of which both are known.
+    #[must_use]
+    pub fn new(memory_bytes: u64, millicores: u64) -> Self {
+        Self {
+            memory_bytes: Some(memory_bytes),
+            millicores: Some(millicores),
+        }
+    }
 }
 
 /// What [`Runtime::prepare`] found out.
@@ -181,6 +204,8 @@ pub enum ExitReason {
     Signal(i32),
     /// It used more memory than it may.
     OutOfMemory,
+    /// It went beyond another of its limits and was ended for that; which, with numbers: one line.
+    LimitExceeded(String),
     /// It never got as far as running; why, for the status: one line, no secrets.
     StartFailed(String),
 }
@@ -280,6 +305,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// What the host has. The engine refuses requests for more; by default nothing is known.
+    fn host(&self) -> Host {
+        Host::default()
+    }
+
     /// Checks that a function can run here and fetches what it needs, without starting it.
     /// What is wrong with the deployment is [`crate::ErrorKind::InvalidArgument`].
     async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError>;
@@ -310,7 +340,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// All instances it knows.
     async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError>;
 
-    /// What an instance uses.
+    /// What an instance uses. Of one that has ended, until it is removed: the CPU time that it used
+    /// in all.
     async fn stats(&self, id: &InstanceId) -> Result<InstanceStats, ProviderError>;
 
     /// Gives running instances of a function the present values of its secrets.
