@@ -12,6 +12,11 @@
 //! * Calls that find no replica wait first come, first served; a lease given back on any thread
 //!   wakes the first of them on any thread.
 //! * [`Slot::remove`] stops new calls, [`Replica::drained`] waits for those in flight.
+//! * An [`Activator`] is a table whose calls wake functions that are scaled to zero, over any
+//!   [`Scaler`](provider_types::Scaler).
+//! * [`Idler`] says when a function has had no call for long enough, [`Autoscaler`] how many replicas
+//!   its calls need, [`ScaleLabels`] what its labels ask for. They take times and numbers, not a
+//!   table, so they serve any back-end.
 //!
 //! Time is tokio's, so a test with paused time controls it; the seed of the random choice is
 //! [`TableConfig::seed`]. Nothing is global: every table has its own functions and settings.
@@ -40,16 +45,27 @@
 //!
 //! Builds with Rust 1.85.
 
+mod activator;
+mod autoscaler;
+mod choice;
 mod config;
 mod dice;
+mod idler;
 mod queue;
 mod replica;
+mod scale_labels;
 mod slot;
+mod sync;
 mod table;
+mod wait;
 mod word;
 
+pub use activator::Activator;
+pub use autoscaler::{Autoscaler, Capacity};
 pub use config::TableConfig;
+pub use idler::{Idle, Idler};
 pub use replica::{Replica, ReplicaLease};
+pub use scale_labels::ScaleLabels;
 pub use slot::{Absence, Slot};
 pub use table::Table;
 

@@ -1,14 +1,29 @@
 //! Calls that wait for a replica, first come, first served.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use provider_types::{Endpoint, ResolveError};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::replica::ReplicaLease;
+use super::replica::ReplicaLease;
+
+/// A back-end that took the wish to wake a function and shows nothing of it is asked once more, by
+/// the next call, after this long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a waiting call is told.
-pub(crate) type Answer = Result<ReplicaLease, ResolveError>;
+pub(crate) type Answer = Result<ReplicaLease, Refused>;
+
+/// Why a waiting call gets no lease.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The function has no replica and none is wanted: who can wake it may do so.
+    Asleep,
+    /// For good.
+    Error(ResolveError),
+}
 
 /// A waiting call.
 pub(crate) struct Waiter {
@@ -22,6 +37,42 @@ pub(crate) struct Waiter {
 pub(crate) struct Queue {
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
+    pub(crate) waking: Waking,
+    /// When a wish to wake the function was last taken.
+    pub(crate) woken_at: Option<Instant>,
+}
+
+/// Whether a function that is asleep is being woken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Waking {
+    /// Nobody asked for that.
+    #[default]
+    No,
+    /// Somebody asks.
+    Asking,
+    /// That was taken, then; nothing has come of it yet.
+    Taken(Instant),
+}
+
+impl Waking {
+    /// Whether calls may wait for a function that is asleep.
+    pub(crate) fn is_under_way(self) -> bool {
+        self != Self::No
+    }
+
+    /// Whether the one who asks this is to wake the function; true once, until that failed or
+    /// nothing came of it.
+    pub(crate) fn begin(&mut self) -> bool {
+        let begins = match *self {
+            Self::No => true,
+            Self::Asking => false,
+            Self::Taken(at) => at.elapsed() >= ASK_AGAIN,
+        };
+        if begins {
+            *self = Self::Asking;
+        }
+        begins
+    }
 }
 
 impl Queue {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use provider_types::{Endpoint, Lease, Phases, Report};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::slot::SlotInner;
-use crate::word::{NO_LIMIT, Word};
+use super::slot::SlotInner;
+use super::sync::{AtomicU64, AtomicUsize, Ordering, fence};
+use super::word::{NO_LIMIT, Word};
 
 /// A replica in a slot. Cheap to clone.
 #[derive(Clone)]
@@ -108,6 +108,11 @@ impl ReplicaInner {
             replica: Arc::clone(self),
             phases: Phases::default(),
         })
+    }
+
+    /// Whether a call is in flight or came since this was asked last.
+    pub(crate) fn take_used(&self) -> bool {
+        self.word.take_used()
     }
 
     /// Lets no further call in.

@@ -2,19 +2,19 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use provider_types::{Call, Endpoint, FunctionRef, Phases, ResolveError};
+use provider_types::{Endpoint, FunctionRef, ResolveError};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use crate::config::TableConfig;
-use crate::dice::Dice;
-use crate::queue::{Answer, Queue};
-use crate::replica::{Replica, ReplicaInner, ReplicaLease};
+use super::choice::choose;
+use super::config::TableConfig;
+use super::dice::Dice;
+use super::queue::{Answer, Queue, Refused, Waking};
+use super::replica::{Replica, ReplicaInner, ReplicaLease};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Why a function has no replica, and so what its calls do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub enum Absence {
         /// What it lacks, for a client that has waited in vain: one line, no host paths.
         reason: Option<String>,
     },
-    /// None is wanted: calls are refused at once.
+    /// None is wanted: calls are refused at once, or wake the function where they come by way of an
+    /// [`Activator`](crate::Activator).
     ScaledToZero,
     /// None can be had for now: calls are refused at once and told why.
     Failing {
@@ -48,22 +49,32 @@ impl Default for Absence {
 pub struct Slot(pub(crate) Arc<SlotInner>);
 
 pub(crate) struct SlotInner {
-    function: FunctionRef,
-    config: Arc<TableConfig>,
+    pub(crate) function: FunctionRef,
+    pub(crate) config: Arc<TableConfig>,
     /// Swapped whole, by whoever holds `queue`; calls read it without a lock.
-    set: ArcSwap<ReplicaSet>,
+    pub(crate) set: ArcSwap<ReplicaSet>,
     queue: Mutex<Queue>,
     /// The length of `queue`, to be read without its lock.
-    waiting: Arc<AtomicUsize>,
+    pub(crate) waiting: Arc<AtomicUsize>,
+    /// There was a call since somebody asked, and no replica to tell of it: it had to wait, or its
+    /// replica was removed.
+    pub(crate) touched: AtomicBool,
     dice: Dice,
 }
 
 #[derive(Clone, Default)]
-struct ReplicaSet {
-    replicas: Vec<Arc<ReplicaInner>>,
-    absence: Absence,
+pub(crate) struct ReplicaSet {
+    pub(crate) replicas: Vec<Arc<ReplicaInner>>,
+    pub(crate) absence: Absence,
     /// Taken out of the table.
-    closed: bool,
+    pub(crate) closed: bool,
+}
+
+impl ReplicaSet {
+    /// No replica, and none wanted.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.replicas.is_empty() && !self.closed && self.absence == Absence::ScaledToZero
+    }
 }
 
 impl Slot {
@@ -99,6 +110,9 @@ impl Slot {
         self.0
             .change(|set| set.replicas.retain(|kept| !Arc::ptr_eq(kept, &replica.0)));
         replica.0.drain();
+        if replica.0.take_used() {
+            self.0.touched.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Says why there is no replica, for as long as there is none.
@@ -126,6 +140,21 @@ impl Slot {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call is in flight or waits, or one came since this was asked last: what an
+    /// [`Idler`](crate::Idler) wants to know.
+    ///
+    /// Exact, and free of cost for calls. Ask from one place only.
+    #[must_use]
+    pub fn take_activity(&self) -> bool {
+        let set = self.0.set.load();
+        // Each is to forget, whatever the others say.
+        let mut active = self.0.touched.swap(false, Ordering::Relaxed);
+        for replica in &set.replicas {
+            active |= replica.take_used();
+        }
+        active || self.waiting() > 0
     }
 
     /// Drains all replicas and refuses all calls: the function is no more.
@@ -162,6 +191,7 @@ impl SlotInner {
             set: ArcSwap::default(),
             queue: Mutex::default(),
             waiting: Arc::default(),
+            touched: AtomicBool::default(),
         }
     }
 
@@ -171,58 +201,6 @@ impl SlotInner {
             return None;
         }
         choose(&self.set.load().replicas, avoid, &self.dice)
-    }
-
-    /// A lease, after its turn in the line.
-    pub(crate) async fn wait(self: Arc<Self>, call: Call<'_>) -> Answer {
-        let begun = Instant::now();
-        let (mut place, starting) = self.join(&call)?;
-        self.serve_waiting();
-
-        let deadline = call.deadline.map(Instant::from_std);
-        let until = if starting {
-            deadline.unwrap_or(begun + self.config.ready_wait)
-        } else {
-            let patience = begun + self.config.queue_wait;
-            deadline.map_or(patience, |deadline| deadline.min(patience))
-        };
-        let answer = match tokio::time::timeout_at(until, &mut place.answer).await {
-            Ok(answer) => answer.ok(),
-            Err(_elapsed) => {
-                place.leave();
-                // It may have been answered just now.
-                place.answer.try_recv().ok()
-            }
-        };
-        let waited = begun.elapsed();
-        let lease = answer.unwrap_or_else(|| Err(self.gave_up(waited, deadline == Some(until))))?;
-        let mut phases = Phases::default();
-        if starting {
-            phases.started = waited;
-        } else {
-            phases.queued = waited;
-        }
-        Ok(lease.with_phases(phases))
-    }
-
-    /// Takes a place at the end of the line; also whether it waits for a replica to start.
-    fn join(self: &Arc<Self>, call: &Call<'_>) -> Result<(Place, bool), ResolveError> {
-        let mut queue = self.lock();
-        if queue.len() >= self.config.queue_len {
-            return Err(self.overloaded());
-        }
-        let (ticket, answer) = queue.join(call.avoid.cloned());
-        self.waiting.store(queue.len(), Ordering::Relaxed);
-        // Pairs with the fence of a lease that ends.
-        fence(Ordering::SeqCst);
-        let starting = self.set.load().replicas.is_empty();
-        drop(queue);
-        let place = Place {
-            slot: Arc::clone(self),
-            ticket,
-            answer,
-        };
-        Ok((place, starting))
     }
 
     /// Answers those at the head of the line for whom there is an answer.
@@ -236,6 +214,9 @@ impl SlotInner {
         let mut queue = self.lock();
         let mut set = ReplicaSet::clone(&self.set.load());
         change(&mut set);
+        if !set.is_asleep() {
+            queue.waking = Waking::No;
+        }
         self.set.store(Arc::new(set));
         let answers = self.match_waiting(&mut queue);
         drop(queue);
@@ -247,14 +228,20 @@ impl SlotInner {
         let mut answers = Vec::new();
         while let Some(first) = queue.first() {
             let answer = if set.closed {
-                Err(ResolveError::NotFound)
+                Err(Refused::Error(ResolveError::NotFound))
             } else if let Some(lease) = choose(&set.replicas, first.avoid.as_ref(), &self.dice) {
                 Ok(lease)
+            } else if !set.replicas.is_empty() {
+                break;
             } else {
-                let absent = set.replicas.is_empty().then_some(&set.absence);
-                match absent.and_then(|absence| self.absent(absence)) {
-                    Some(error) => Err(error),
-                    None => break,
+                match &set.absence {
+                    Absence::Starting { .. } => break,
+                    Absence::ScaledToZero if queue.waking.is_under_way() => break,
+                    Absence::ScaledToZero => Err(Refused::Asleep),
+                    Absence::Failing {
+                        reason,
+                        retry_after,
+                    } => Err(Refused::Error(self.not_ready(reason, *retry_after))),
                 }
             };
             if let Some(waiter) = queue.take_first() {
@@ -265,61 +252,64 @@ impl SlotInner {
         answers
     }
 
-    /// What calls are told that would wait for nothing.
-    fn absent(&self, absence: &Absence) -> Option<ResolveError> {
-        let (reason, after) = match absence {
-            Absence::Starting { .. } => return None,
-            Absence::ScaledToZero => ("scaled to zero", None),
-            Absence::Failing {
-                reason,
-                retry_after,
-            } => (reason.as_str(), *retry_after),
-        };
-        Some(ResolveError::NotReady {
-            retry_after: after.or(Some(self.config.retry_after)),
-            reason: Some(reason.to_owned()),
-        })
+    /// What a wish to wake the function came to.
+    pub(crate) fn woken(&self, answer: Result<(), ResolveError>) {
+        let mut queue = self.lock();
+        let mut answers = Vec::new();
+        match answer {
+            Ok(()) => {
+                let now = tokio::time::Instant::now();
+                queue.woken_at = Some(now);
+                if queue.waking == Waking::Asking {
+                    queue.waking = Waking::Taken(now);
+                }
+            }
+            Err(error) if self.set.load().is_asleep() => {
+                queue.waking = Waking::No;
+                while let Some(waiter) = queue.take_first() {
+                    let error = Err(Refused::Error(same(&error)));
+                    answers.push((waiter.answer, error));
+                }
+                self.waiting.store(0, Ordering::Relaxed);
+            }
+            // It got replicas all the same.
+            Err(_) => {}
+        }
+        drop(queue);
+        deliver(answers);
     }
 
-    fn overloaded(&self) -> ResolveError {
+    /// What calls are told that would wait for nothing.
+    pub(crate) fn not_ready(&self, reason: &str, after: Option<Duration>) -> ResolveError {
+        ResolveError::NotReady {
+            retry_after: after.or(Some(self.config.retry_after)),
+            reason: Some(reason.to_owned()),
+        }
+    }
+
+    pub(crate) fn overloaded(&self) -> ResolveError {
         ResolveError::Overloaded {
             retry_after: Some(self.config.retry_after),
         }
     }
 
-    /// What a call is told that waited in vain, until its deadline or less long.
-    fn gave_up(&self, waited: Duration, to_its_deadline: bool) -> ResolveError {
-        let set = self.set.load();
-        if set.closed {
-            return ResolveError::NotFound;
-        }
-        if !set.replicas.is_empty() {
-            return self.overloaded();
-        }
-        let lacks = match &set.absence {
-            Absence::Starting { reason } => reason.clone(),
-            _ => None,
-        };
-        if to_its_deadline {
-            return ResolveError::TimedOut { reason: lacks };
-        }
-        let mut reason = format!(
-            "no replica became ready within {:.1} s",
-            waited.as_secs_f64()
-        );
-        if let Some(lacks) = lacks {
-            reason.push_str(": ");
-            reason.push_str(&lacks);
-        }
-        ResolveError::NotReady {
-            retry_after: Some(self.config.retry_after),
-            reason: Some(reason),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while it is held; were it to, the queue is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Each of those who wait gets the error that ended their wait.
+fn same(error: &ResolveError) -> ResolveError {
+    match error {
+        ResolveError::NotReady {
+            retry_after,
+            reason,
+        } => ResolveError::NotReady {
+            retry_after: *retry_after,
+            reason: reason.clone(),
+        },
+        _ => ResolveError::NotFound,
     }
 }
 
@@ -329,61 +319,4 @@ fn deliver(answers: Vec<(oneshot::Sender<Answer>, Answer)>) {
     for (sender, answer) in answers {
         drop(sender.send(answer));
     }
-}
-
-/// A place in the line, given up when dropped.
-struct Place {
-    slot: Arc<SlotInner>,
-    ticket: u64,
-    answer: oneshot::Receiver<Answer>,
-}
-
-impl Place {
-    fn leave(&self) {
-        let mut queue = self.slot.lock();
-        if queue.give_up(self.ticket) {
-            self.slot.waiting.store(queue.len(), Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-/// A lease on the less loaded of two replicas picked at random; on any other that takes it where
-/// those do not; and only then on one that was just refused by or is to be avoided.
-fn choose(
-    replicas: &[Arc<ReplicaInner>],
-    avoid: Option<&Endpoint>,
-    dice: &Dice,
-) -> Option<ReplicaLease> {
-    let fit =
-        |replica: &Arc<ReplicaInner>| avoid != Some(replica.endpoint()) && !replica.is_ejected();
-    let start = match replicas {
-        [] => return None,
-        [only] => return only.try_lease(),
-        _ => {
-            let (first, second) = dice.pair(replicas.len());
-            if let (Some(a), Some(b)) = (replicas.get(first), replicas.get(second)) {
-                let better = match (fit(a), fit(b)) {
-                    (true, true) if b.in_flight() < a.in_flight() => Some(b),
-                    (true, _) => Some(a),
-                    (false, true) => Some(b),
-                    (false, false) => None,
-                };
-                if let Some(lease) = better.and_then(ReplicaInner::try_lease) {
-                    return Some(lease);
-                }
-            }
-            first
-        }
-    };
-    let from_start = || replicas.iter().cycle().skip(start).take(replicas.len());
-    from_start()
-        .filter(|replica| fit(replica))
-        .find_map(ReplicaInner::try_lease)
-        .or_else(|| from_start().find_map(ReplicaInner::try_lease))
 }

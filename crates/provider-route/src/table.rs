@@ -59,6 +59,17 @@ impl Table {
         slot.close();
         Some(slot)
     }
+
+    /// A lease without waiting, or where to wait for one.
+    pub(crate) fn look(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<Result<ReplicaLease, Arc<SlotInner>>, ResolveError> {
+        let slots = self.0.slots.pin();
+        let slot = slots.get(call.function).ok_or(ResolveError::NotFound)?;
+        let lease = slot.0.try_lease(call.avoid);
+        Ok(lease.ok_or_else(|| Arc::clone(&slot.0)))
+    }
 }
 
 impl Resolver for Table {
@@ -66,15 +77,10 @@ impl Resolver for Table {
 
     /// Finds a replica; must run on a tokio runtime with time enabled, for it may wait.
     async fn resolve(&self, call: Call<'_>) -> Result<ReplicaLease, ResolveError> {
-        let slot = {
-            let slots = self.0.slots.pin();
-            let slot = slots.get(call.function).ok_or(ResolveError::NotFound)?;
-            if let Some(lease) = slot.0.try_lease(call.avoid) {
-                return Ok(lease);
-            }
-            Arc::clone(&slot.0)
-        };
-        slot.wait(call).await
+        match self.look(&call)? {
+            Ok(lease) => Ok(lease),
+            Err(slot) => slot.wait(call, None).await,
+        }
     }
 }
 

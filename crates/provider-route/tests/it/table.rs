@@ -1,9 +1,4 @@
-//! What a caller of the table and an owner of replicas can rely on.
-
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers outside of test functions may panic too"
-)]
+//! The table: looking up, choosing, waiting, limits, draining.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -19,15 +14,15 @@ use provider_types::{
 };
 use tokio::time::Instant;
 
-fn function(name: &str) -> FunctionRef {
+pub(crate) fn function(name: &str) -> FunctionRef {
     FunctionRef::parse_dotted(name, &Namespace::default()).unwrap()
 }
 
-fn endpoint(port: u16) -> Endpoint {
+pub(crate) fn endpoint(port: u16) -> Endpoint {
     Endpoint::tcp(([127, 0, 0, 1], port).into())
 }
 
-fn at_most(calls: usize) -> Option<NonZeroUsize> {
+pub(crate) fn at_most(calls: usize) -> Option<NonZeroUsize> {
     NonZeroUsize::new(calls)
 }
 
