@@ -95,7 +95,8 @@ pub use provider_types::{
     SecretStore, Telemetry, UpdateFunction, UpdateNamespace, UpdateSecret, wire,
 };
 pub use server::{
-    Drained, ListenAddress, Listeners, NoResolver, ServeError, Server, ServerBuilder,
+    Drained, HandOver, HandedSocket, ListenAddress, Listeners, NoResolver, ServeError, Server,
+    ServerBuilder,
 };
 pub use service::{ProviderService, Purpose, ServiceBody};
 

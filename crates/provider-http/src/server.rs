@@ -2,6 +2,7 @@
 
 mod builder;
 mod connection;
+mod handed;
 mod listen;
 mod listeners;
 mod stream;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use provider_types::Resolver;
@@ -18,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use builder::{NoResolver, ServerBuilder};
+pub use handed::{HandOver, HandedSocket};
 pub use listen::ListenAddress;
 pub use listeners::Listeners;
 pub(crate) use stream::CallGuard;
@@ -62,6 +65,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// What another process handed over cannot be listened on.
+    #[error("a socket that was handed over cannot be used")]
+    Inherited(#[source] io::Error),
     /// System calls would be open to the network without credentials.
     #[error(
         "{address} can be reached from other machines and no credentials are set up: \
@@ -122,7 +128,8 @@ impl<R: Resolver> Server<R> {
 
     /// Serves until `stop` is done, then drains: `/healthz` says 503, no connection is accepted any
     /// more, calls in flight end, streams of logs too. What still runs when
-    /// [`crate::Config::drain_timeout`] has passed is cut.
+    /// [`crate::Config::drain_timeout`] has passed is cut. Where the sockets were given away
+    /// ([`HandOver::give`]) nothing is cut.
     ///
     /// # Errors
     /// When a worker cannot be started, or this is not called within a tokio runtime.
@@ -133,7 +140,10 @@ impl<R: Resolver> Server<R> {
         let control = Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
         let Self { builder, listeners } = self;
         let Listeners {
-            groups, workers, ..
+            groups,
+            workers,
+            hand_over,
+            ..
         } = listeners;
         let parts = builder.into_parts();
         let app = Arc::clone(&parts.app);
@@ -142,10 +152,13 @@ impl<R: Resolver> Server<R> {
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         let mut files = Vec::new();
         for (group, purpose) in groups {
-            files.push(group.file);
-            for (worker, listener) in listeners.iter_mut().zip(group.listeners) {
-                worker.push((listener, purpose));
+            let elsewhere = group.elsewhere;
+            for (index, listener) in group.listeners.into_iter().enumerate() {
+                if let Some(worker) = listeners.get_mut(index % workers) {
+                    worker.push((listener, Arc::clone(&elsewhere), purpose));
+                }
             }
+            files.extend(group.file.map(|file| (file, elsewhere)));
         }
         // Whatever ends this future, the workers end with it.
         let cut = deadline.clone().drop_guard();
@@ -155,7 +168,7 @@ impl<R: Resolver> Server<R> {
             let proxy = parts.proxy.as_ref().map(provider_proxy::Proxy::for_worker);
             let listeners = listeners
                 .into_iter()
-                .map(|(listener, purpose)| {
+                .map(|(listener, elsewhere, purpose)| {
                     let shared = Arc::new(Shared {
                         front: Front {
                             proxy: proxy.clone(),
@@ -167,7 +180,7 @@ impl<R: Resolver> Server<R> {
                         http: connection::http(app.config.header_timeout),
                         idle: app.config.idle_timeout,
                     });
-                    (listener, shared)
+                    (listener, elsewhere, shared)
                 })
                 .collect();
             let stops = Stops {
@@ -179,10 +192,17 @@ impl<R: Resolver> Server<R> {
 
         stop.await;
         tracing::info!("stopping: no new connections, calls in flight may end");
-        // Without its file nobody finds a Unix socket any more.
-        drop(files);
+        let given = hand_over.is_some_and(|hand_over| hand_over.close());
+        // Without its file nobody finds a Unix socket any more, unless it is another's by now.
+        for (file, elsewhere) in files {
+            if elsewhere.load(Ordering::SeqCst) {
+                file.keep();
+            }
+        }
         app.draining.cancel();
-        let drained = drain(&app, ends, app.config.drain_timeout, &deadline).await;
+        let patience = app.config.drain_timeout;
+        let patience = if given { Duration::MAX } else { patience };
+        let drained = drain(&app, ends, patience, &deadline).await;
         if let Drained::Cut(cut) = drained {
             tracing::warn!(cut, "the time to stop is over: calls were cut");
         }

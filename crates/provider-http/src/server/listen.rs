@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -96,13 +98,28 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// The sockets of one address, one a worker.
+impl Listener {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(tcp) => Self::Tcp(tcp.try_clone()?),
+            Self::Unix(unix) => Self::Unix(unix.try_clone()?),
+        })
+    }
+}
+
+/// The sockets of one address, at least one a worker.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) address: ListenAddress,
+    /// As it was asked for; `None` for a socket of the service manager.
+    pub(super) requested: Option<String>,
     pub(super) listeners: Vec<Listener>,
+    /// How many of them, from the first on, are sockets of their own. The rest are copies.
+    pub(super) distinct: usize,
     /// Removes the file of a Unix socket in the end.
     pub(super) file: Option<SocketFile>,
+    /// Somebody else has these sockets too: they go on when we close ours.
+    pub(super) elsewhere: Arc<AtomicBool>,
 }
 
 impl Group {
@@ -111,6 +128,33 @@ impl Group {
             ListenAddress::Tcp(address) => Self::tcp(*address, workers),
             ListenAddress::Unix(path) => Self::unix(path, workers),
         }
+    }
+
+    /// Takes sockets that somebody else has bound. Where there are fewer than workers, these share
+    /// them; where there are more, a worker has several, for all of a group have to be served.
+    pub(super) fn adopt(mut listeners: Vec<Listener>, workers: usize) -> io::Result<Self> {
+        let address = match listeners.first() {
+            Some(Listener::Tcp(tcp)) => ListenAddress::Tcp(tcp.local_addr()?),
+            Some(Listener::Unix(unix)) => {
+                let name = unix.local_addr()?;
+                ListenAddress::Unix(name.as_pathname().unwrap_or(Path::new("?")).to_owned())
+            }
+            None => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let distinct = listeners.len();
+        for index in distinct..workers {
+            if let Some(listener) = listeners.get(index % distinct) {
+                listeners.push(listener.try_clone()?);
+            }
+        }
+        Ok(Self {
+            address,
+            requested: None,
+            listeners,
+            distinct,
+            file: None,
+            elsewhere: Arc::new(AtomicBool::new(true)),
+        })
     }
 
     /// The first socket is bound without `SO_REUSEPORT`, so that a port that another process
@@ -126,7 +170,9 @@ impl Group {
             .as_socket()
             .unwrap_or(address);
         let mut listeners = Vec::with_capacity(workers);
+        let distinct;
         if cfg!(target_os = "linux") && workers > 1 {
+            distinct = workers;
             first.set_reuse_port(true).map_err(failed)?;
             first.listen(BACKLOG).map_err(failed)?;
             listeners.push(Listener::Tcp(first.into()));
@@ -139,6 +185,7 @@ impl Group {
             }
         } else {
             // Elsewhere a group does not spread connections: the workers share one socket.
+            distinct = 1;
             first.listen(BACKLOG).map_err(failed)?;
             let first: TcpListener = first.into();
             for _ in 1..workers {
@@ -148,8 +195,11 @@ impl Group {
         }
         Ok(Self {
             address: ListenAddress::Tcp(bound),
+            requested: None,
             listeners,
+            distinct,
             file: None,
+            elsewhere: Arc::default(),
         })
     }
 
@@ -178,8 +228,11 @@ impl Group {
         listeners.push(Listener::Unix(first));
         Ok(Self {
             address,
+            requested: None,
             listeners,
+            distinct: 1,
             file: Some(file),
+            elsewhere: Arc::default(),
         })
     }
 }
@@ -236,14 +289,21 @@ fn free_port_near(taken: SocketAddr) -> Option<SocketAddr> {
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: u64,
+    kept: bool,
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             inode: std::fs::symlink_metadata(path)?.ino(),
+            kept: false,
         })
+    }
+
+    /// Leaves the file where it is: another process answers there.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
     }
 }
 
@@ -251,7 +311,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = std::fs::symlink_metadata(&self.path)
             .is_ok_and(|found| found.file_type().is_socket() && found.ino() == self.inode);
-        if ours {
+        if ours && !self.kept {
             let _ = std::fs::remove_file(&self.path);
         }
     }

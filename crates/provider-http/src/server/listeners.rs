@@ -1,5 +1,6 @@
 //! Addresses that are bound before there is a server to answer on them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread;
@@ -7,6 +8,7 @@ use std::thread;
 use provider_auth::Authenticator;
 
 use super::ServeError;
+use super::handed::{HandOver, HandedSocket};
 use super::listen::{Group, ListenAddress};
 use crate::config::Config;
 use crate::service::Purpose;
@@ -32,6 +34,10 @@ use crate::service::Purpose;
 pub struct Listeners {
     pub(super) groups: Vec<(Group, Purpose)>,
     pub(super) workers: usize,
+    pub(super) hand_over: Option<HandOver>,
+    /// What others bound and nobody has adopted yet, by its place among all that was offered.
+    offered: Vec<(usize, Group, Purpose)>,
+    taken: Vec<usize>,
     protected: bool,
 }
 
@@ -44,20 +50,92 @@ impl Listeners {
         Self {
             groups: Vec::new(),
             workers: workers(config),
+            hand_over: None,
+            offered: Vec::new(),
+            taken: Vec::new(),
             protected: auth.is_some(),
         }
     }
 
+    /// Has sockets ready that another process bound. They are served once [`Listeners::bind`] asks
+    /// for their address, or [`Listeners::adopt`] for their purpose; otherwise they are closed.
+    ///
+    /// # Errors
+    /// When a descriptor is no stream socket that listens, on TCP or a Unix path.
+    pub fn offer(&mut self, socket: HandedSocket) -> Result<(), ServeError> {
+        let purpose = socket.purpose;
+        let group = socket.into_group(self.workers)?;
+        let index = self.offered.len() + self.taken.len();
+        self.offered.push((index, group, purpose));
+        Ok(())
+    }
+
+    /// Whether a socket was offered for that purpose and not adopted yet.
+    #[must_use]
+    pub fn is_offered(&self, purpose: Purpose) -> bool {
+        self.offered.iter().any(|(_, _, it)| *it == purpose)
+    }
+
+    /// Serves what was offered for one purpose, for the same or another one. Returns whether there
+    /// was any.
+    ///
+    /// # Errors
+    /// When one of them would be open to other machines without credentials.
+    pub fn adopt(&mut self, offered_for: Purpose, purpose: Purpose) -> Result<bool, ServeError> {
+        let mut any = false;
+        for (index, group, offered) in std::mem::take(&mut self.offered) {
+            if offered == offered_for {
+                any = true;
+                self.take(index, group, purpose)?;
+            } else {
+                self.offered.push((index, group, offered));
+            }
+        }
+        Ok(any)
+    }
+
+    /// Which of the offered sockets are served, by the order of the offers.
+    #[must_use]
+    pub fn taken(&self) -> &[usize] {
+        &self.taken
+    }
+
+    /// Prepares for handing what is bound by now to another process.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn hand_over(&mut self) -> io::Result<HandOver> {
+        let hand_over = HandOver::of(self.groups.iter())?;
+        self.hand_over = Some(hand_over.clone());
+        Ok(hand_over)
+    }
+
+    fn take(&mut self, index: usize, group: Group, purpose: Purpose) -> Result<(), ServeError> {
+        protect(&group.address, purpose, self.protected)?;
+        self.taken.push(index);
+        self.groups.push((group, purpose));
+        Ok(())
+    }
+
     /// Binds one more address: `127.0.0.1:8080`, `:8080`, `unix:/run/provider.sock`. Port 0 takes
-    /// any that is free.
+    /// any that is free. A socket that was offered for this address is taken instead.
     ///
     /// # Errors
     /// When the address is wrong, taken or refused by the system, or would be open to other
     /// machines without credentials.
     pub fn bind(&mut self, purpose: Purpose, address: &str) -> Result<(), ServeError> {
+        let requested = address;
         let address = ListenAddress::parse(address)?;
         protect(&address, purpose, self.protected)?;
-        let group = Group::bind(&address, self.workers)?;
+        let offered = self.offered.iter().position(|(_, group, _)| {
+            group.address == address || group.requested.as_deref() == Some(requested)
+        });
+        if let Some(place) = offered {
+            let (index, group, _) = self.offered.remove(place);
+            return self.take(index, group, purpose);
+        }
+        let mut group = Group::bind(&address, self.workers)?;
+        group.requested = Some(requested.to_owned());
         self.groups.push((group, purpose));
         Ok(())
     }

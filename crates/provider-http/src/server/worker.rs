@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub(super) type Ended = oneshot::Receiver<usize>;
 /// Starts a worker on its thread.
 pub(super) fn start<R: Resolver>(
     index: usize,
-    listeners: Vec<(Listener, Arc<Shared<R>>)>,
+    listeners: Vec<(Listener, Arc<AtomicBool>, Arc<Shared<R>>)>,
     stops: Stops,
 ) -> Result<Ended, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -49,7 +50,7 @@ pub(super) fn start<R: Resolver>(
         let _context = runtime.enter();
         listeners
             .into_iter()
-            .map(|(listener, shared)| Ok((Acceptor::new(listener)?, shared)))
+            .map(|(listener, elsewhere, shared)| Ok((Acceptor::new(listener, elsewhere)?, shared)))
             .collect::<io::Result<_>>()
             .map_err(ServeError::Worker)?
     };
@@ -102,6 +103,10 @@ async fn accept<R: Resolver>(
             Err(error) => pause(&error).await,
         }
     }
+    if acceptor.elsewhere.load(Ordering::SeqCst) {
+        // What waits in it is for whoever else has the socket.
+        return;
+    }
     // Closing a listener resets the connections that wait in it, and those whose handshake is under
     // way: no new ones first, then take in what comes of the old ones.
     acceptor.take_no_more();
@@ -151,28 +156,35 @@ fn spawn<R: Resolver>((socket, peer): Accepted, shared: &Arc<Shared<R>>, open: &
     tokio::spawn(connection::serve(shared, stream, calls, peer, local));
 }
 
-enum Acceptor {
+struct Acceptor {
+    socket: Listening,
+    /// See [`super::listen::Group::elsewhere`].
+    elsewhere: Arc<AtomicBool>,
+}
+
+enum Listening {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
 }
 
 impl Acceptor {
-    fn new(listener: Listener) -> io::Result<Self> {
-        Ok(match listener {
-            Listener::Tcp(tcp) => Self::Tcp(tokio::net::TcpListener::from_std(tcp)?),
-            Listener::Unix(unix) => Self::Unix(tokio::net::UnixListener::from_std(unix)?),
-        })
+    fn new(listener: Listener, elsewhere: Arc<AtomicBool>) -> io::Result<Self> {
+        let socket = match listener {
+            Listener::Tcp(tcp) => Listening::Tcp(tokio::net::TcpListener::from_std(tcp)?),
+            Listener::Unix(unix) => Listening::Unix(tokio::net::UnixListener::from_std(unix)?),
+        };
+        Ok(Self { socket, elsewhere })
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Tcp(listener) => {
+        match &self.socket {
+            Listening::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
                 // A client that left in between is noticed when it is read from.
                 let _ = socket.set_nodelay(true);
                 Ok((Socket::Tcp(socket), Some(peer)))
             }
-            Self::Unix(listener) => {
+            Listening::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
                 Ok((Socket::Unix(socket), None))
             }
@@ -184,7 +196,7 @@ impl Acceptor {
     /// A Unix socket has lost its file by now, so nobody finds it.
     fn take_no_more(&self) {
         #[cfg(target_os = "linux")]
-        if let Self::Tcp(listener) = self {
+        if let Listening::Tcp(listener) = &self.socket {
             use socket2::SockFilter;
 
             // Classic BPF over the TCP header: drop what has SYN and not ACK in the flags, byte 13.

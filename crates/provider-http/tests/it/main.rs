@@ -11,6 +11,7 @@ mod bytes;
 mod calls;
 mod drain;
 mod functions;
+mod handed;
 mod listeners;
 mod metrics;
 mod routes;
