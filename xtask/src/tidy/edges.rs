@@ -26,7 +26,7 @@ const NO_FRAMEWORK: &[&str] = &["axum", "reqwest", "tonic", "kube"];
 /// Clients of other systems have no place on the data path.
 const NO_CLIENT: &[&str] = &["reqwest", "tonic", "kube"];
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         krate: "provider-types",
         ours: &[],
@@ -65,6 +65,11 @@ const RULES: [Rule; 9] = [
     Rule {
         krate: "provider-engine",
         ours: &["provider-types", "provider-route"],
+        never: NO_HTTP,
+    },
+    Rule {
+        krate: "provider-stack",
+        ours: &["provider-types"],
         never: NO_HTTP,
     },
     Rule {
