@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use provider_route::Table;
+use provider_route::Activator;
 use provider_types::{BoxStream, ExitReason, FunctionSpec, InstanceState, Runtime, RuntimeEvent};
 use tokio::runtime::Handle;
 
@@ -17,6 +17,7 @@ use crate::error::EngineError;
 use crate::function::{Function, Signal};
 use crate::inner::Inner;
 use crate::intake::Wishes;
+use crate::scaler::EngineScaler;
 use crate::state::{Previous, State, Version};
 use crate::state_dir::StateDir;
 use crate::store::{Store, StoredFunction};
@@ -79,10 +80,12 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Where calls go: the function table. All clones are the same one.
+    /// Where calls go: the function table, whose calls wake functions that are scaled to zero. All
+    /// clones are the same one. It does not keep the engine alive.
     #[must_use]
-    pub fn resolver(&self) -> Table {
-        self.inner.table.clone()
+    pub fn resolver(&self) -> Activator {
+        let scaler = EngineScaler(Arc::downgrade(&self.inner));
+        Activator::new(self.inner.table.clone(), scaler)
     }
 
     /// Refuses further operations and calls, lets calls in flight end, and ends all instances.
@@ -161,9 +164,7 @@ fn restored(stored: StoredFunction, config: &EngineConfig) -> State {
         generation,
         // It was read without fault when the function was deployed, under bounds that may have
         // changed since.
-        max_inflight: Wishes::read(&spec, config.max_replicas)
-            .ok()
-            .and_then(|wishes| wishes.max_inflight),
+        wishes: Wishes::read(&spec, config.max_replicas).unwrap_or_default(),
         spec: Arc::new(spec),
         prepared: None,
     };
@@ -188,6 +189,9 @@ async fn listen(inner: Arc<Inner>, mut events: BoxStream<RuntimeEvent>) {
                 tracing::warn!("the runtime cannot be reached: what happens there is not seen");
             }
             RuntimeEvent::Back => catch_up(&inner).await,
+            RuntimeEvent::Preparing { function, progress } => {
+                tracing::info!(%function, progress, "a function is being prepared");
+            }
             _ => {}
         }
     }

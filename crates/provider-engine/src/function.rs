@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::inner::Inner;
 use crate::instance;
 use crate::log_store::FunctionLog;
+use crate::operations;
 use crate::state::{Around, Command, State};
 
 /// A function that is deployed, or that was and still drains.
@@ -30,6 +31,8 @@ pub(crate) struct Function {
 pub(crate) enum Signal {
     /// Its wanted state was changed.
     Changed,
+    /// A call wants it that finds it asleep.
+    Wake,
     /// The runtime checked a version.
     Prepared(u64, Result<Prepared, ProviderError>),
     /// An instance has its address.
@@ -152,6 +155,7 @@ async fn drive(
 fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &mut Vec<Command>) {
     match signal {
         Signal::Changed => {}
+        Signal::Wake => state.wake(around.config, commands),
         Signal::Prepared(generation, answer) => {
             state.prepared(generation, answer, around, commands);
         }
@@ -185,6 +189,12 @@ async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Comman
                 id,
                 version,
                 leave,
+            ));
+        }
+        Command::KeepScale => {
+            inner.spawn(operations::keep_scale(
+                Arc::clone(inner),
+                Arc::clone(function),
             ));
         }
         Command::EndUpdate {

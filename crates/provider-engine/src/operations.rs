@@ -18,7 +18,7 @@ pub(crate) async fn deploy(
 ) -> Result<Outcome, ProviderError> {
     inner.check_open()?;
     let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
-    let replicas = wishes.min.unwrap_or(1);
+    let replicas = wishes.scale.initial();
     let name = spec.function.clone();
     let _turn = inner.locks.lock(&name).await;
     if inner.function(&name).is_some() {
@@ -27,7 +27,7 @@ pub(crate) async fn deploy(
         )));
     }
     let prepared = check(&inner, &spec, replicas).await?;
-    let warnings = warnings(&inner, &spec, &prepared);
+    let warnings = warnings(&inner, &spec, &wishes, &prepared);
     if prepared.single_instance.is_some() {
         wait_for_predecessors(&inner, &name).await;
     }
@@ -46,7 +46,7 @@ pub(crate) async fn deploy(
         generation,
         spec: Arc::new(spec),
         prepared: Some(Arc::new(prepared)),
-        max_inflight: wishes.max_inflight,
+        wishes,
     };
     let function = Function::spawn(&inner, State::new(target, replicas, created_at));
     inner.add(Arc::clone(&function));
@@ -86,7 +86,7 @@ pub(crate) async fn update(
     let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
     let replicas = wishes.replicas_after_update(function.state().replicas);
     let prepared = check(&inner, &spec, replicas).await?;
-    let warnings = warnings(&inner, &spec, &prepared);
+    let warnings = warnings(&inner, &spec, &wishes, &prepared);
 
     // What serves now: where an update is under way, what served before that one.
     let (previous, created_at) = {
@@ -119,7 +119,7 @@ pub(crate) async fn update(
                 generation,
                 spec: Arc::new(spec),
                 prepared: Some(Arc::new(prepared)),
-                max_inflight: wishes.max_inflight,
+                wishes,
             };
             state.previous = Some(previous);
             state.replicas = replicas;
@@ -191,6 +191,30 @@ pub(crate) async fn scale(
     Ok(Outcome::ongoing())
 }
 
+/// Writes down how many replicas a function is to have that was woken or followed its calls.
+///
+/// In its turn, so that it never comes after what a client asked for later. A restart without it
+/// finds an older number, which the calls correct as they did before.
+pub(crate) async fn keep_scale(inner: Arc<Inner>, function: Arc<Function>) {
+    let name = function.function.clone();
+    let _turn = inner.locks.lock(&name).await;
+    let replicas = function.state().count_to_keep();
+    let present = inner.function(&name);
+    if present.is_none_or(|present| !Arc::ptr_eq(&present, &function)) {
+        return;
+    }
+    let written = inner
+        .stored(move |store| store.set_scale(&name, replicas))
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(
+            function = %function.function,
+            error = &error as &dyn std::error::Error,
+            "the number of replicas could not be written down"
+        );
+    }
+}
+
 /// Checks all that can be wrong with a function before anything is touched.
 async fn check(
     inner: &Inner,
@@ -214,8 +238,13 @@ fn one_instance(function: &FunctionRef, why: &str) -> ProviderError {
     ))
 }
 
-fn warnings(inner: &Inner, spec: &FunctionSpec, prepared: &Prepared) -> Vec<String> {
-    let mut warnings = intake::warnings(spec, inner.runtime.capabilities());
+fn warnings(
+    inner: &Inner,
+    spec: &FunctionSpec,
+    wishes: &Wishes,
+    prepared: &Prepared,
+) -> Vec<String> {
+    let mut warnings = intake::warnings(spec, wishes, inner.runtime.capabilities());
     warnings.extend(prepared.warnings.iter().cloned());
     warnings
 }

@@ -8,7 +8,6 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +21,8 @@ use tokio::time::Instant;
 
 use crate::backoff;
 use crate::config::EngineConfig;
+use crate::demand::Demand;
+use crate::intake::Wishes;
 use crate::store::{FunctionRecord, PreviousRecord};
 
 /// After so many failures in a row calls are told of them instead of waiting for the next start.
@@ -37,7 +38,8 @@ pub(crate) struct Version {
     pub(crate) spec: Arc<FunctionSpec>,
     /// What the runtime found out; `None` until it was asked, as after a restart.
     pub(crate) prepared: Option<Arc<Prepared>>,
-    pub(crate) max_inflight: Option<NonZeroUsize>,
+    /// What its labels and its environment ask for.
+    pub(crate) wishes: Wishes,
 }
 
 impl Version {
@@ -73,6 +75,10 @@ pub(crate) struct State {
     /// The function, or the provider, is to be no more.
     pub(crate) leaving: bool,
     preparing: bool,
+    /// Follows its calls while it is awake and nothing else goes on.
+    demand: Option<Demand>,
+    /// The number of replicas is to be written down.
+    keeping: bool,
 }
 
 /// One instance.
@@ -144,6 +150,8 @@ pub(crate) enum Command {
         record: Box<FunctionRecord>,
         replicas: u64,
     },
+    /// Write down how many replicas are wanted.
+    KeepScale,
 }
 
 // === impl Instance ===
@@ -188,6 +196,8 @@ impl State {
             changing: false,
             leaving: false,
             preparing: false,
+            demand: None,
+            keeping: false,
         }
     }
 
@@ -201,6 +211,24 @@ impl State {
         if let Some(previous) = &mut self.previous {
             previous.replicas = replicas;
         }
+        // What its calls were before says nothing against the new count.
+        self.demand = None;
+    }
+
+    /// Wants the count that it starts with, if it is asleep. In memory first: it is written down
+    /// while it starts, and one that is lost with that is woken by its next call.
+    pub(crate) fn wake(&mut self, config: &EngineConfig, commands: &mut Vec<Command>) {
+        if self.replicas == 0 && !self.leaving {
+            let most = self.most_replicas(config);
+            self.scale_to(self.target.wishes.scale.initial().min(most));
+            self.keep(commands);
+        }
+    }
+
+    /// The number of replicas as it is to be written down now.
+    pub(crate) fn count_to_keep(&mut self) -> u64 {
+        self.keeping = false;
+        self.replicas
     }
 
     // --- what was heard ---
@@ -316,6 +344,7 @@ impl State {
             self.give_up_slow_starts(around, commands);
             self.prepare(around, commands);
             self.switch(around, commands);
+            self.follow_calls(around, commands);
             self.retire(around);
             self.start(around, commands);
         }
@@ -332,7 +361,8 @@ impl State {
             .instances
             .values()
             .filter_map(|instance| Some(instance.waits_since()? + config.ready_timeout));
-        slow.chain(retry).min()
+        let demand = self.demand.as_ref().and_then(Demand::next_look);
+        slow.chain(retry).chain(demand).min()
     }
 
     fn give_up_slow_starts(&mut self, around: &mut Around<'_>, commands: &mut Vec<Command>) {
@@ -388,8 +418,44 @@ impl State {
                 && instance.replica.is_none()
                 && let Some(endpoint) = instance.endpoint.clone()
             {
-                instance.replica = Some(around.slot.add(endpoint, self.target.max_inflight));
+                instance.replica = Some(around.slot.add(endpoint, self.target.wishes.max_inflight));
             }
+        }
+    }
+
+    /// Wants as many replicas as its calls need, where it is to follow them.
+    fn follow_calls(&mut self, around: &Around<'_>, commands: &mut Vec<Command>) {
+        if self.replicas == 0 || self.previous.is_some() || self.changing {
+            self.demand = None;
+            return;
+        }
+        let most = self.most_replicas(around.config);
+        let wishes = &self.target.wishes.scale;
+        let demand = self
+            .demand
+            .get_or_insert_with(|| Demand::new(wishes, around.now));
+        let wanted = demand.look(around.now, around.slot, self.replicas, most);
+        if wanted == self.replicas {
+            return;
+        }
+        let (function, from) = (&self.target.spec.function, self.replicas);
+        tracing::info!(%function, from, to = wanted, "scaled by its calls");
+        self.replicas = wanted;
+        self.keep(commands);
+    }
+
+    /// How many instances there may be at a time.
+    fn most_replicas(&self, config: &EngineConfig) -> u64 {
+        match self.target.single_instance() {
+            Some(_) => 1,
+            None => config.max_replicas.max(1),
+        }
+    }
+
+    fn keep(&mut self, commands: &mut Vec<Command>) {
+        if !self.keeping {
+            self.keeping = true;
+            commands.push(Command::KeepScale);
         }
     }
 

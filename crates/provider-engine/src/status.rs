@@ -24,6 +24,9 @@ pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
 /// Why the last update was undone, until the next one.
 pub const UPDATE_ERROR_ANNOTATION: &str = "dev.provider.update-error";
 
+/// What the scale labels ask for and this engine does not do.
+pub const SCALE_WARNING_ANNOTATION: &str = "dev.provider.scale-warning";
+
 /// The least time between two readings that CPU use is computed from.
 const LEAST_WINDOW: Duration = Duration::from_millis(200);
 
@@ -81,6 +84,16 @@ fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
         }
     } else if state.previous.is_some() {
         say(STATUS_ANNOTATION, "updating".to_owned());
+    }
+    if state.replicas == 0 {
+        say(
+            STATUS_ANNOTATION,
+            "scaled to zero, a call wakes it".to_owned(),
+        );
+    }
+    let warnings = &state.target.wishes.scale.warnings;
+    if !warnings.is_empty() {
+        say(SCALE_WARNING_ANNOTATION, warnings.join("; "));
     }
     if let Some(why) = &trouble.last_error {
         say(LAST_ERROR_ANNOTATION, why.clone());

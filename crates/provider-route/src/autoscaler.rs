@@ -93,7 +93,8 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
-    /// Follows that rule from now on.
+    /// Follows that rule from now on. Where somebody else sets the number of replicas, begin anew: it
+    /// is then not lowered before a whole window.
     #[must_use]
     pub fn new(rule: Capacity, now: Instant) -> Self {
         Self {
@@ -107,12 +108,6 @@ impl Autoscaler {
     #[must_use]
     pub fn rule(&self) -> &Capacity {
         &self.rule
-    }
-
-    /// Somebody else set the number of replicas: it is not lowered before a whole window from now.
-    pub fn hold(&mut self, now: Instant) {
-        self.since = now;
-        self.needs.clear();
     }
 
     /// How many replicas the function is to have that has `present` ones, with so many calls in
@@ -196,11 +191,6 @@ mod tests {
         let mut scaler = Autoscaler::new(rule(1, 10, 1), start);
         assert_eq!(scaler.look(start + 59 * SECOND, 0, 4), 4);
         assert_eq!(scaler.look(start + 60 * SECOND, 0, 4), 1);
-        // Somebody asks for four.
-        scaler.hold(start + 60 * SECOND);
-        assert_eq!(scaler.look(start + 119 * SECOND, 0, 4), 4);
-        assert_eq!(scaler.look(start + 119 * SECOND, 5, 4), 5);
-        assert_eq!(scaler.look(start + 180 * SECOND, 0, 4), 1);
     }
 
     #[test]

@@ -34,7 +34,7 @@ const DEFAULT_MAX: u64 = 20;
 /// | `.target` | calls in flight for one replica | 50 |
 /// | `.target-proportion` | which part of them is to be used | 0.90 |
 /// | `.down.window` | how long fewer replicas must have been enough | 1m |
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ScaleLabels {
     /// How many replicas there are to be at least; `None` where it is not said, or 0.

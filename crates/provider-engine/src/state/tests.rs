@@ -26,7 +26,7 @@ fn version(generation: u64) -> Version {
         generation,
         spec: Arc::new(FunctionSpec::new(function, "image")),
         prepared: Some(Arc::default()),
-        max_inflight: None,
+        wishes: Wishes::default(),
     }
 }
 
@@ -60,7 +60,7 @@ impl World {
             match command {
                 Command::Start { id, leave, .. } => self.running.push((id, leave)),
                 Command::EndUpdate { .. } => self.ended += 1,
-                Command::Prepare(_) => {}
+                Command::Prepare(_) | Command::KeepScale => {}
             }
         }
     }

@@ -314,6 +314,7 @@ async fn instances_that_ended_unseen_are_found_when_the_runtime_is_back() {
         bench
             .engine
             .resolver()
+            .table()
             .get(&function("g"))
             .unwrap()
             .replicas()

@@ -18,5 +18,7 @@ mod functions;
 mod logs;
 /// What survives a restart, and what is refused at the start.
 mod restart;
+/// To and from zero, and by the calls in flight.
+mod scaling;
 /// Secrets and namespaces.
 mod stores;

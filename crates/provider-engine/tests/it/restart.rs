@@ -81,7 +81,7 @@ async fn what_was_acknowledged_is_there_after_an_engine_that_just_vanished() {
             Err(other) => panic!("{other:?}"),
         }
     };
-    assert!(engine.resolver().get(&function("f")).is_some());
+    assert!(engine.resolver().table().get(&function("f")).is_some());
 }
 
 #[tokio::test(start_paused = true)]
