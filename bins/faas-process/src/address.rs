@@ -3,30 +3,51 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use provider_http::{Authenticator, ListenAddress, Listeners, Purpose};
+use provider_http::{Authenticator, HandedSocket, ListenAddress, Listeners, Purpose};
 
 use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
 
-/// Binds what was asked for, the main address first.
+/// Binds what was asked for, the main address first. What others have bound is not bound again, and
+/// all sockets of the service manager are served.
 pub(crate) fn bind(
     settings: &Settings,
     auth: Option<&dyn Authenticator>,
+    offered: Vec<HandedSocket>,
 ) -> Result<Listeners, Failure> {
-    let main = match settings.system_listen {
-        Some(_) => Purpose::Functions,
-        None => Purpose::All,
-    };
-    let wanted = [
-        (main, Some(&settings.listen)),
-        (Purpose::System, settings.system_listen.as_ref()),
-        (Purpose::Metrics, settings.metrics_listen.as_ref()),
-    ];
     let mut listeners = Listeners::new(&settings.http, auth);
-    for (purpose, address) in wanted {
+    for socket in offered {
+        listeners.offer(socket).or_fail(Kind::Address)?;
+    }
+    let main = if settings.system_listen.is_some() || listeners.is_offered(Purpose::System) {
+        Purpose::Functions
+    } else {
+        Purpose::All
+    };
+    // Nobody asked for the default where the service manager has an address.
+    let by_default = settings.listen_is_default && listeners.is_offered(Purpose::All);
+    let wanted = [
+        (
+            main,
+            Purpose::All,
+            (!by_default).then_some(&settings.listen),
+        ),
+        (
+            Purpose::System,
+            Purpose::System,
+            settings.system_listen.as_ref(),
+        ),
+        (
+            Purpose::Metrics,
+            Purpose::Metrics,
+            settings.metrics_listen.as_ref(),
+        ),
+    ];
+    for (purpose, offered, address) in wanted {
         if let Some(address) = address {
             listeners.bind(purpose, address).or_fail(Kind::Address)?;
         }
+        listeners.adopt(offered, purpose).or_fail(Kind::Address)?;
     }
     Ok(listeners)
 }

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) http: Config,
     /// The main address.
     pub(crate) listen: String,
+    /// Nobody asked for that address: sockets that others hand over may take its place.
+    pub(crate) listen_is_default: bool,
     pub(crate) system_listen: Option<String>,
     pub(crate) metrics_listen: Option<String>,
     pub(crate) state_dir: PathBuf,
@@ -67,12 +69,14 @@ impl Settings {
             .listen
             .or_else(|| variable("listen"))
             .or_else(|| args.ephemeral.then(|| ANY_PORT.to_owned()))
-            .or(from_port)
-            .unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+            .or(from_port);
+        let listen_is_default = listen.is_none();
+        let listen = listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
         let run_as = args.run_as.or_else(|| variable("run_as"));
         Ok(Self {
             http,
             listen,
+            listen_is_default,
             system_listen: args.system_listen.or_else(|| variable("system_listen")),
             metrics_listen: args.metrics_listen.or_else(|| variable("metrics_listen")),
             state_dir,

@@ -10,6 +10,7 @@ mod banner;
 mod commands;
 mod config;
 mod failure;
+mod service_manager;
 mod setup;
 mod signals;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use provider_engine::{Engine, EngineConfig};
-use provider_http::Server;
+use provider_http::{HandedSocket, Server};
 use provider_route::{Table, TableConfig};
 use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
@@ -30,6 +31,7 @@ use crate::args::CommandLine;
 use crate::banner::Banner;
 use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
+use crate::service_manager::Notify;
 use crate::signals::Signals;
 
 /// The commit, for `/system/info`: whoever builds a release sets the variable.
@@ -47,7 +49,9 @@ fn main() -> ExitCode {
     let variable = |name: &str| env::var(name).ok();
     let done = match command {
         Some(command) => command.run(variable),
-        None => Settings::read(serve, variable).and_then(|settings| run(&settings)),
+        None => service_manager::sockets(variable)
+            .and_then(|sockets| Ok((Settings::read(serve, variable)?, sockets)))
+            .and_then(|(settings, sockets)| run(&settings, sockets)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: &Settings) -> Result<(), Failure> {
+fn run(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), Failure> {
     setup::logging()?;
     setup::open_files();
     // The first table makes the process known to the kernel (membarrier). That takes no time while
@@ -70,15 +74,16 @@ fn run(settings: &Settings) -> Result<(), Failure> {
         .enable_all()
         .build()
         .or_fail(Kind::Running)?;
-    let served = control.block_on(serve(settings));
+    let served = control.block_on(serve(settings, inherited));
     control.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(settings: &Settings) -> Result<(), Failure> {
+async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), Failure> {
+    let notify = Notify::new(env::var("NOTIFY_SOCKET").ok().as_deref());
     let signals = Signals::new().or_fail(Kind::Running)?;
     let auth = setup::credentials(&settings.http)?;
-    let listeners = address::bind(settings, auth.as_deref())?;
+    let listeners = address::bind(settings, auth.as_deref(), inherited)?;
     let addresses: Vec<_> = listeners.addresses().cloned().collect();
     let gateway_url = addresses.first().map(address::gateway_url);
     let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
@@ -118,8 +123,13 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     banner.warn();
     // Where nobody reads it, nobody misses it.
     let _ = write!(io::stdout(), "{banner}");
+    notify.ready();
+    let stop = async {
+        signals.clone().reach(1).await;
+        notify.stopping();
+    };
     let served = tokio::select! {
-        served = server.serve_until(signals.clone().reach(1)) => served.map(drop),
+        served = server.serve_until(stop) => served.map(drop),
         () = signals.clone().reach(2) => Ok(()),
     };
     tokio::select! {

@@ -57,8 +57,9 @@ impl Listeners {
         }
     }
 
-    /// Has sockets ready that another process bound. They are served once [`Listeners::bind`] asks
-    /// for their address, or [`Listeners::adopt`] for their purpose; otherwise they are closed.
+    /// Has sockets ready that another process bound. Those of a provider are served once
+    /// [`Listeners::bind`] asks for their address, those of the service manager once
+    /// [`Listeners::adopt`] asks for their purpose; what nobody asks for is closed.
     ///
     /// # Errors
     /// When a descriptor is no stream socket that listens, on TCP or a Unix path.
@@ -70,21 +71,24 @@ impl Listeners {
         Ok(())
     }
 
-    /// Whether a socket was offered for that purpose and not adopted yet.
+    /// Whether the service manager's sockets that were offered have one for that purpose.
     #[must_use]
     pub fn is_offered(&self, purpose: Purpose) -> bool {
-        self.offered.iter().any(|(_, _, it)| *it == purpose)
+        let offers = |(_, group, offered): &(usize, Group, Purpose)| {
+            *offered == purpose && group.requested.is_none()
+        };
+        self.offered.iter().any(offers)
     }
 
-    /// Serves what was offered for one purpose, for the same or another one. Returns whether there
-    /// was any.
+    /// Serves the service manager's sockets that were offered for one purpose, for the same or
+    /// another one. Returns whether there was any.
     ///
     /// # Errors
     /// When one of them would be open to other machines without credentials.
     pub fn adopt(&mut self, offered_for: Purpose, purpose: Purpose) -> Result<bool, ServeError> {
         let mut any = false;
         for (index, group, offered) in std::mem::take(&mut self.offered) {
-            if offered == offered_for {
+            if offered == offered_for && group.requested.is_none() {
                 any = true;
                 self.take(index, group, purpose)?;
             } else {

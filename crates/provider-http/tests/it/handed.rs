@@ -65,7 +65,12 @@ fn next(before: Version, config: Config, function: SocketAddr) -> (Version, Join
     for socket in before.hand_over.sockets().unwrap() {
         listeners.offer(socket).unwrap();
     }
-    assert!(listeners.adopt(Purpose::All, Purpose::All).unwrap());
+    assert!(!listeners.adopt(Purpose::All, Purpose::All).unwrap());
+    let address = match &before.address {
+        ListenAddress::Tcp(address) => address.to_string(),
+        unix @ ListenAddress::Unix(_) => unix.to_string(),
+    };
+    listeners.bind(Purpose::All, &address).unwrap();
     before.hand_over.give(listeners.taken());
     let after = serve(config, listeners, function);
     assert_eq!(after.address, before.address);

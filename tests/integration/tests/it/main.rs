@@ -6,6 +6,7 @@
 //! * `scaling`: replicas, updates, deletion
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
+//! * `service_manager`: sockets from it, news to it
 //! * `sandbox`: what a function may touch
 
 #![expect(
@@ -21,5 +22,6 @@ mod invoking;
 mod logs;
 mod sandbox;
 mod scaling;
+mod service_manager;
 mod starting;
 mod support;
