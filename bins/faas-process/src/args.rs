@@ -27,7 +27,11 @@ Variables, each with the flag's meaning where there is one:
   upstream_timeout (60s)   for the first byte of a function's reply
   idle_timeout (5m)        for silence on a stream
   read_timeout             stands for the first two, and for the body of a system call (60s)
-  resolve_timeout (20s)    for an instance to get ready
+  resolve_timeout (20s)    for a call to find a replica
+  ready_timeout (60s)      for an instance to get ready; then it has failed
+  queue_wait (1s)          for a call to find a free replica, where all are at max_inflight
+  queue_length (1024)      how many calls of one function may wait for a replica
+  max_replicas (100)       of one function
   connect_timeout (5s), total_timeout (none), drain_timeout (60s), write_timeout
   max_idle_conns (1024), max_idle_conns_per_host, trusted_proxies, function_namespace
   RUST_LOG (info)          what is logged, for example debug or provider_engine=debug

@@ -9,6 +9,7 @@ use provider_http::{Config, ListenAddress, Role};
 use runtime_process::SandboxStatus;
 
 use crate::address::reachable;
+use crate::bounds::Bounds;
 use crate::config::Settings;
 
 /// What the banner tells of.
@@ -35,7 +36,11 @@ impl Display for Banner<'_> {
         writeln!(f, "  state     {}{kept}", settings.state_dir.display())?;
         writeln!(f, "  calls     {}", self.calls())?;
         writeln!(f, "  functions {}", self.functions())?;
-        writeln!(f, "  budgets   {}", budgets(&settings.http))?;
+        writeln!(
+            f,
+            "  budgets   {}",
+            budgets(&settings.http, &settings.bounds)
+        )?;
         if let Some(command) = self.next_command() {
             writeln!(f, "\nTry:\n  {command}")?;
         }
@@ -141,12 +146,14 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn budgets(config: &Config) -> String {
+fn budgets(config: &Config, bounds: &Bounds) -> String {
     let seconds = |time: Duration| format!("{}s", time.as_secs_f64());
     let total = config.total_timeout.map_or("none".to_owned(), seconds);
     [
         ("header_timeout", seconds(config.header_timeout)),
         ("resolve_timeout", seconds(config.resolve_timeout)),
+        ("ready_timeout", seconds(bounds.ready_timeout)),
+        ("queue_wait", seconds(bounds.queue_wait)),
         ("connect_timeout", seconds(config.connect_timeout)),
         ("upstream_timeout", seconds(config.upstream_timeout)),
         ("idle_timeout", seconds(config.idle_timeout)),

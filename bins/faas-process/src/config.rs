@@ -10,6 +10,7 @@ use provider_http::{Config, Role};
 use runtime_process::{ProcessConfig, User};
 
 use crate::args::Args;
+use crate::bounds::Bounds;
 use crate::failure::{Failure, Kind, OrFail as _};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -22,6 +23,7 @@ const AFTER_THE_PROXY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) http: Config,
+    pub(crate) bounds: Bounds,
     /// The main address.
     pub(crate) listen: String,
     /// Nobody asked for that address: sockets that others hand over may take its place.
@@ -75,6 +77,7 @@ impl Settings {
         let run_as = args.run_as.or_else(|| variable("run_as"));
         Ok(Self {
             http,
+            bounds: Bounds::read(variable)?,
             listen,
             listen_is_default,
             system_listen: args.system_listen.or_else(|| variable("system_listen")),

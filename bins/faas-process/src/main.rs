@@ -7,6 +7,7 @@
 mod address;
 mod args;
 mod banner;
+mod bounds;
 mod commands;
 mod config;
 mod failure;
@@ -99,6 +100,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
             COMMIT.filter(|it| !it.is_empty()).unwrap_or("unknown"),
         ),
     );
+    settings.bounds.apply(&mut config);
     let engine = Engine::open(config, Arc::new(runtime))
         .await
         .or_fail(Kind::Directory)?;

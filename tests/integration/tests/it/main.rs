@@ -4,6 +4,7 @@
 //! * `deploying`: what an image and a command may be, and what is refused
 //! * `invoking`: modes, environment, streams, secrets
 //! * `scaling`: replicas, updates, deletion
+//! * `demand`: to and from zero, autoscaling, limits and queues
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
 //! * `service_manager`: sockets from it, news to it
@@ -16,6 +17,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod demand;
 mod deploying;
 mod ending;
 mod invoking;
