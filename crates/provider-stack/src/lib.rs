@@ -2,7 +2,8 @@
 //!
 //! [`Stack::load`] reads one or several files: variables are replaced, environment files, templates
 //! and secrets are looked up, what belongs to the build is passed over. What is wrong is told with
-//! line and column, all of it at once. [`to_yaml`] writes functions as such a file.
+//! line and column, all of it at once. [`Applier`] brings a provider to what was read, over the traits
+//! of `provider-types`. [`to_yaml`] writes functions as such a file.
 //!
 //! ```
 //! use std::path::Path;
@@ -34,6 +35,7 @@
 //! # Ok::<(), provider_stack::StackError>(())
 //! ```
 
+mod apply;
 mod glob;
 mod options;
 mod places;
@@ -45,6 +47,7 @@ mod text;
 mod write;
 mod yaml;
 
+pub use apply::{Applier, Change, Step};
 pub use options::{Programs, StackOptions};
 pub use problem::{Place, Problem, StackError};
 pub use stack::{STACK_FILE_ANNOTATION, Stack, StackFunction, StackSecret};

@@ -1,7 +1,7 @@
 //! What is wrong with a stack, and where.
 
+use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub struct Problem {
     pub place: Option<Place>,
     /// What is wrong and what would be right.
     pub message: String,
-    cause: Option<Arc<io::Error>>,
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Problem {
@@ -54,7 +54,7 @@ impl Problem {
         }
     }
 
-    pub(crate) fn because(mut self, cause: io::Error) -> Self {
+    pub(crate) fn because(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
         self.cause = Some(Arc::new(cause));
         self
     }
@@ -70,8 +70,8 @@ impl fmt::Display for Problem {
     }
 }
 
-impl std::error::Error for Problem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Problem {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let cause = self.cause.as_deref()?;
         Some(cause)
     }
@@ -119,9 +119,9 @@ impl fmt::Display for StackError {
     }
 }
 
-impl std::error::Error for StackError {
+impl StdError for StackError {
     /// The cause of the only problem; where there are several, each has its own.
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self.problems.as_slice() {
             [only] => only.source(),
             _ => None,
@@ -131,6 +131,8 @@ impl std::error::Error for StackError {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -147,6 +149,6 @@ mod tests {
         let problem = Problem::new("a.yaml", None, "cannot be read").because(missing);
         assert_eq!(problem.to_string(), "a.yaml: cannot be read");
         let error = StackError::new(vec![problem], Vec::new());
-        assert!(std::error::Error::source(&error).is_some());
+        assert!(error.source().is_some());
     }
 }

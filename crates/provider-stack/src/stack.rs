@@ -48,6 +48,9 @@ pub struct StackFunction {
     pub secrets: Vec<StackSecret>,
     /// The directory that its `handler` names, where programs are local and there is one.
     pub directory: Option<PathBuf>,
+    /// Differs from the one before when the function's program has changed, so that it is to be
+    /// deployed anew although nothing else has. 0 at first.
+    pub revision: u64,
 }
 
 /// A secret that a function of a stack reads.
@@ -238,6 +241,7 @@ impl<'a> Loading<'a> {
             place,
             secrets,
             directory,
+            revision: 0,
         });
     }
 

@@ -1,6 +1,7 @@
 //! Stacks of real files.
 //!
 //! * `reading`: what a file means, and what is wrong with it
+//! * `applying`: what is done to a back-end
 
 #![expect(
     clippy::unwrap_used,
@@ -8,5 +9,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod applying;
+mod backend;
 mod files;
 mod reading;
