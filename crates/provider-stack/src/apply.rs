@@ -146,17 +146,17 @@ impl Applier {
                 }
             }
         }
-        let (provider, applied, failed) = (&self.provider, &self.applied, &self.failed);
-        let work = ready.into_iter().map(|(function, wanted)| async move {
+        let mut work = Vec::new();
+        for (function, wanted) in ready {
             let name = &function.spec.function;
-            let before = applied.get(name);
+            let before = self.applied.get(name);
             let changed = before.is_some_and(|before| {
                 before.revision != wanted.revision || before.secrets != wanted.secrets
             });
-            let forced = changed || failed.contains(name);
-            let done = bring(provider.as_ref(), &function.spec, forced).await;
-            (function, wanted, done)
-        });
+            let forced = changed || self.failed.contains(name);
+            let done = bring(self.provider.as_ref(), &function.spec, forced);
+            work.push(async move { (function, wanted, done.await) });
+        }
         let done: Vec<_> = stream::iter(work)
             .buffer_unordered(AT_A_TIME)
             .collect()

@@ -3,7 +3,8 @@
 //! [`Stack::load`] reads one or several files: variables are replaced, environment files, templates
 //! and secrets are looked up, what belongs to the build is passed over. What is wrong is told with
 //! line and column, all of it at once. [`Applier`] brings a provider to what was read, over the traits
-//! of `provider-types`. [`to_yaml`] writes functions as such a file.
+//! of `provider-types`. With the feature `watch`, `Follower` keeps it to the
+//! files while they, or the programs in them, change. [`to_yaml`] writes functions as such a file.
 //!
 //! ```
 //! use std::path::Path;
@@ -36,7 +37,11 @@
 //! ```
 
 mod apply;
+#[cfg(feature = "watch")]
+mod follow;
 mod glob;
+#[cfg(feature = "watch")]
+mod inputs;
 mod options;
 mod places;
 mod problem;
@@ -44,10 +49,14 @@ mod schema;
 mod stack;
 mod substitute;
 mod text;
+#[cfg(feature = "watch")]
+mod watches;
 mod write;
 mod yaml;
 
 pub use apply::{Applier, Change, Step};
+#[cfg(feature = "watch")]
+pub use follow::{Follower, News};
 pub use options::{Programs, StackOptions};
 pub use problem::{Place, Problem, StackError};
 pub use stack::{STACK_FILE_ANNOTATION, Stack, StackFunction, StackSecret};

@@ -35,6 +35,9 @@ pub struct Programs {
     pub functions_dir: Option<PathBuf>,
     /// `PATH` of the functions. Only used to find what to follow. Default: empty.
     pub search_path: String,
+    /// Files and directories that belong to no program even where they lie in its directory: those
+    /// of the provider. Default: none.
+    pub ignored: Vec<PathBuf>,
 }
 
 impl Programs {
@@ -44,6 +47,7 @@ impl Programs {
             directory_annotation: directory_annotation.into(),
             functions_dir: None,
             search_path: String::new(),
+            ignored: Vec::new(),
         }
     }
 }

@@ -356,10 +356,10 @@ impl<'a> Loading<'a> {
         let handler = handler.filter(|handler| !handler.value.is_empty())?;
         self.options.programs.as_ref()?;
         let directory = places.existing(&handler.value);
-        self.looked_at(&directory);
         if directory.is_dir() {
             return Some(directory);
         }
+        self.looked_at(&directory);
         let message = format!(
             "handler {:?} is no directory, so the function does not run in it: looked for {}",
             handler.value,

@@ -12,13 +12,14 @@ use crate::test::{NEEDS_GO, SELECTION};
 use crate::{test, tidy};
 
 /// The crates of the SDK: they build with the oldest Rust that is promised, and for macOS.
-const SDK: [&str; 6] = [
+const SDK: [&str; 7] = [
     "provider-types",
     "provider-auth",
     "provider-logs",
     "provider-proxy",
     "provider-http",
     "provider-route",
+    "provider-stack",
 ];
 
 /// Either will do; the first is installed where neither is.

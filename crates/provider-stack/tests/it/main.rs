@@ -2,6 +2,7 @@
 //!
 //! * `reading`: what a file means, and what is wrong with it
 //! * `applying`: what is done to a back-end
+//! * `following`: what happens when files change
 
 #![expect(
     clippy::unwrap_used,
@@ -12,4 +13,6 @@
 mod applying;
 mod backend;
 mod files;
+#[cfg(feature = "watch")]
+mod following;
 mod reading;
