@@ -112,13 +112,17 @@ impl Settings {
         config
     }
 
-    /// Removes what is outside of the state directory, once nothing runs any more.
-    pub(crate) fn clean_up(&self) {
-        if self.run_as.is_some()
-            && let Err(error) = std::fs::remove_dir_all(self.run_dir())
-        {
+    /// Removes what is outside of the state directory, once nothing runs any more. Another version
+    /// that took over may have its own place beside.
+    pub(crate) fn clean_up(&self, place: &Path) {
+        if self.run_as.is_none() {
+            return;
+        }
+        if let Err(error) = std::fs::remove_dir_all(place) {
             tracing::warn!(%error, "the directory of the functions could not be removed");
         }
+        // It stays while there is another place in it.
+        let _ = std::fs::remove_dir(self.run_dir());
     }
 
     /// Instances live below the state. Those of another user cannot get through to there, so they

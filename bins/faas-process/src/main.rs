@@ -89,6 +89,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let gateway_url = addresses.first().map(address::gateway_url);
     let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
     let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
+    let place = runtime.place().to_owned();
 
     let mut config = EngineConfig::new(&settings.state_dir);
     config.default_namespace = settings.http.default_namespace.clone();
@@ -138,6 +139,6 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         () = engine.shutdown(settings.http.drain_timeout) => {}
         () = signals.reach(2) => {}
     }
-    settings.clean_up();
+    settings.clean_up(&place);
     served.or_fail(Kind::Running)
 }

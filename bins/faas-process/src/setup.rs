@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use provider_http::{Authenticator, BasicAuth, Config, CredentialFiles};
-use runtime_process::{ProcessRuntime, SetupError};
+use runtime_process::ProcessRuntime;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
@@ -63,16 +63,7 @@ pub(crate) fn credentials(config: &Config) -> Result<Option<Arc<dyn Authenticato
     Ok(Some(Arc::new(auth)))
 }
 
-/// Takes the place where functions run, which belongs to one provider at a time.
+/// Takes a place where functions run.
 pub(crate) fn runtime(settings: &Settings, gateway_url: String) -> Result<ProcessRuntime, Failure> {
-    ProcessRuntime::new(settings.runtime(gateway_url))
-        .map_err(|error| match error {
-            SetupError::InUse { .. } => anyhow::anyhow!(
-                "the state directory {} is in use by another process: end that one, or give this \
-                 one another --state-dir",
-                settings.state_dir.display()
-            ),
-            other => other.into(),
-        })
-        .or_fail(Kind::Directory)
+    ProcessRuntime::new(settings.runtime(gateway_url)).or_fail(Kind::Directory)
 }

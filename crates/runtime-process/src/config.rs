@@ -112,12 +112,6 @@ pub enum SetupError {
         /// Which directory.
         path: PathBuf,
     },
-    /// Another runtime runs functions there.
-    #[error("another process runs functions in {path}")]
-    InUse {
-        /// Which directory.
-        path: PathBuf,
-    },
     /// The functions directory is none.
     #[error("the functions directory {path} cannot be used")]
     FunctionsDir {

@@ -66,8 +66,8 @@ struct Instance {
 }
 
 impl ProcessRuntime {
-    /// Makes the directory for instances, ends and removes what a killed provider left there, and
-    /// asks the kernel what it can do. Blocks briefly.
+    /// Takes a place for instances below the directory for them, ends and removes what killed
+    /// providers left there, and asks the kernel what it can do. Blocks briefly.
     ///
     /// # Errors
     /// When a directory cannot be used, or orphans cannot be adopted.
@@ -83,10 +83,11 @@ impl ProcessRuntime {
         } else {
             0o700
         };
-        config.run_dir = own_dir(&config.run_dir, mode)?;
-        let lock = lock(&config.run_dir)?;
+        let common = own_dir(&config.run_dir, mode)?;
         // Rules are kept by the kernel for real paths.
-        config.hidden.push(config.run_dir.clone());
+        config.hidden.push(common.clone());
+        let lock;
+        (config.run_dir, lock) = take_place(&common, mode)?;
         for path in config.hidden.iter_mut().chain([&mut config.temp_dir]) {
             *path = fs::canonicalize(&*path).unwrap_or_else(|_| path.clone());
         }
@@ -105,10 +106,6 @@ impl ProcessRuntime {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .map_err(|error| SetupError::Adopt(error.into()))?;
         }
-        clean(&config.run_dir).map_err(|source| SetupError::RunDir {
-            path: config.run_dir.clone(),
-            source,
-        })?;
         let sandbox = SandboxStatus::probe(config.sandbox);
         let private_temp = sandbox == SandboxStatus::Enforced
             && config.hidden.iter().any(|dir| holds(&config.temp_dir, dir));
@@ -124,6 +121,13 @@ impl ProcessRuntime {
             }),
             starting: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Where the instances of this runtime are: a place of its own below
+    /// [`ProcessConfig::run_dir`].
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.inner.config.run_dir
     }
 
     /// Whether the kernel holds functions to their own and the temporary directory.
@@ -503,26 +507,40 @@ fn own_dir(path: &Path, mode: u32) -> Result<PathBuf, SetupError> {
     fs::canonicalize(path).map_err(failed)
 }
 
-/// Two runtimes on one directory would remove each other's instances.
-fn lock(run_dir: &Path) -> Result<File, SetupError> {
-    let failed = |source| SetupError::RunDir {
-        path: run_dir.to_owned(),
-        source,
-    };
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(run_dir.join(LOCK))
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(SetupError::InUse {
-            path: run_dir.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+/// Takes the first place below the common directory that no runtime has, and clears all that none
+/// has: what is there was left by a provider that was killed. While one version takes over from
+/// another there are two runtimes, which must not remove each other's instances.
+fn take_place(common: &Path, mode: u32) -> Result<(PathBuf, File), SetupError> {
+    let mut ours = None;
+    for number in 0.. {
+        let path = common.join(number.to_string());
+        if ours.is_some() && !path.exists() {
+            break;
+        }
+        let path = own_dir(&path, mode)?;
+        let failed = |source| SetupError::RunDir {
+            path: path.clone(),
+            source,
+        };
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        clean(&path).map_err(failed)?;
+        ours.get_or_insert((path, lock));
     }
+    ours.ok_or_else(|| SetupError::RunDir {
+        path: common.to_owned(),
+        source: io::ErrorKind::StorageFull.into(),
+    })
 }
 
 fn existing_dir(path: &Path) -> io::Result<PathBuf> {

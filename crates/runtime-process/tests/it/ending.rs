@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use provider_types::{ErrorKind, ExitReason, InstanceId, InstanceState, Runtime as _};
-use runtime_process::{ProcessRuntime, SetupError};
+use runtime_process::ProcessRuntime;
 
 use crate::serving::SERVER;
 use crate::support::{
@@ -141,7 +141,7 @@ async fn a_program_that_went_away_is_refused_with_words() {
     let error = bench.runtime.start(instance).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.message().contains("does not exist"), "{error}");
-    let left: Vec<_> = fs::read_dir(bench.path("state/run"))
+    let left: Vec<_> = fs::read_dir(bench.path("state/run/0"))
         .unwrap()
         .flatten()
         .collect();
@@ -152,7 +152,7 @@ async fn a_program_that_went_away_is_refused_with_words() {
 async fn what_was_removed_leaves_nothing_behind() {
     let mut bench = Bench::new();
     let it = bench.up(process("cat")).await;
-    let dir = bench.path("state/run").join(it.id.as_str());
+    let dir = bench.path("state/run/0").join(it.id.as_str());
     assert!(dir.exists());
     bench.runtime.remove(&it.id).await.unwrap();
     assert!(!dir.exists());
@@ -163,18 +163,19 @@ async fn what_was_removed_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn one_runtime_at_a_time_has_a_directory_and_clears_it_first() {
+async fn each_runtime_has_a_place_of_its_own_and_clears_those_that_nobody_has() {
     let dir = tempfile::tempdir().unwrap();
-    let first = ProcessRuntime::new(config(dir.path(), |_| {})).unwrap();
-    let second = ProcessRuntime::new(config(dir.path(), |_| {}));
-    assert!(
-        matches!(second, Err(SetupError::InUse { .. })),
-        "{second:?}"
-    );
+    let run = dir.path().canonicalize().unwrap().join("state/run");
+    let start = || ProcessRuntime::new(config(dir.path(), |_| {})).unwrap();
+    let (first, second) = (start(), start());
+    assert_eq!(first.place(), run.join("0"));
+    assert_eq!(second.place(), run.join("1"));
+    let kept = run.join("1/kept-1");
+    fs::create_dir(&kept).unwrap();
     drop(first);
 
     // As a provider leaves it that was killed together with its watchdogs.
-    let left = dir.path().canonicalize().unwrap().join("state/run/old-1");
+    let left = run.join("0/old-1");
     fs::create_dir_all(left.join("secrets")).unwrap();
     let mut orphan = std::process::Command::new("/bin/sleep")
         .arg("300")
@@ -187,11 +188,17 @@ async fn one_runtime_at_a_time_has_a_directory_and_clears_it_first() {
         fs::read(&environment).is_ok_and(|it| !it.is_empty())
     })
     .await;
-    let third = ProcessRuntime::new(config(dir.path(), |_| {})).unwrap();
-    assert!(!left.exists());
+    let third = start();
+    assert_eq!(third.place(), run.join("0"));
+    assert!(!left.exists() && kept.exists());
     assert!(!runs(&orphan.id().to_string()));
     orphan.wait().unwrap();
-    drop(third);
+    drop((second, third));
+    drop(start());
+    assert!(
+        !kept.exists(),
+        "what is left in another place stays for ever"
+    );
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_function_writes_to_its_own_and_the_temporary_directory_only() {
     let root = bench.dir.path().display().to_string();
     let tries = format!(
         "write {root}/outside\nwrite {root}/functions/outside\nwrite {}/outside\n\
-         write ./inside\nwrite {root}/state/run/$ID/tmp/inside\nwrite /dev/null\n",
+         write ./inside\nwrite {root}/state/run/0/$ID/tmp/inside\nwrite /dev/null\n",
         elsewhere.path().display()
     );
     let done = tried(&mut bench, &tries).await;
@@ -81,8 +81,8 @@ async fn a_function_reads_neither_the_state_nor_the_secrets_of_others() {
     let root = bench.dir.path().display().to_string();
     let tries = format!(
         "read {root}/state/state.redb\nlist {root}/state\nwrite {root}/state/state.redb\n\
-         read {root}/state/run/{}/secrets/key\nread {}/basic-auth-password\n\
-         list {root}/state/run/$ID/secrets\nread /etc/passwd\nread {root}/functions/tries\n",
+         read {root}/state/run/0/{}/secrets/key\nread {}/basic-auth-password\n\
+         list {root}/state/run/0/$ID/secrets\nread /etc/passwd\nread {root}/functions/tries\n",
         other.id,
         credentials.path().display(),
     );

@@ -193,7 +193,7 @@ async fn secrets_are_files_that_follow_their_values() {
         .unwrap();
     assert_eq!(call(&it.endpoint, "").await.1, ". .. b key new value");
 
-    let dir = bench.path("state/run").join(it.id.as_str());
+    let dir = bench.path("state/run/0").join(it.id.as_str());
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("secrets/key")), 0o400);
@@ -267,7 +267,7 @@ async fn functions_run_as_another_user_where_that_is_asked_for_and_we_may() {
 async fn an_endpoint_is_a_socket_in_the_instances_own_directory() {
     let mut bench = Bench::new();
     let it = bench.up(process("cat")).await;
-    let socket = bench.path("state/run").canonicalize().unwrap();
+    let socket = bench.path("state/run/0").canonicalize().unwrap();
     assert_eq!(
         it.endpoint,
         Endpoint::unix(socket.join(it.id.as_str()).join("s"))

@@ -13,7 +13,7 @@ use crate::support::{PATIENCE, Place, Provider, children, image, process, until,
 async fn nothing_is_left(place: &Place, provider: &Provider) {
     assert_eq!(provider.list().await, json!([]));
     assert_eq!(children(&provider.pid()), Vec::<String>::new());
-    let left: Vec<_> = fs::read_dir(place.path("state/run"))
+    let left: Vec<_> = fs::read_dir(place.path("state/run/0"))
         .unwrap()
         .flatten()
         .map(|entry| entry.file_name())
