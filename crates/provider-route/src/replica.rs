@@ -54,7 +54,7 @@ impl Replica {
             tokio::pin!(notified);
             // Listen first and look then, or the last call could end in between.
             notified.as_mut().enable();
-            if self.0.word.is_drained() {
+            if self.0.is_drained() {
                 return;
             }
             notified.await;
@@ -115,10 +115,14 @@ impl ReplicaInner {
         self.word.take_used()
     }
 
+    pub(crate) fn is_drained(&self) -> bool {
+        self.word.is_drained()
+    }
+
     /// Lets no further call in.
     pub(crate) fn drain(&self) {
         self.word.drain();
-        if self.word.is_drained() {
+        if self.is_drained() {
             self.drained.notify_waiters();
         }
     }

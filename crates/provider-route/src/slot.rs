@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use provider_types::{Endpoint, FunctionRef, ResolveError};
 use tokio::sync::oneshot;
 
@@ -14,7 +13,7 @@ use super::config::TableConfig;
 use super::dice::Dice;
 use super::queue::{Answer, Queue, Refused, Waking};
 use super::replica::{Replica, ReplicaInner, ReplicaLease};
-use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::sync::{ArcSwap, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Why a function has no replica, and so what its calls do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,3 +3,5 @@
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Mutex, MutexGuard};
+
+pub(crate) use arc_swap::ArcSwap;

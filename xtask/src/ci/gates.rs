@@ -58,6 +58,15 @@ pub(super) fn test(runner: &Runner) -> Result<Gate> {
     Ok(Gate::Passed)
 }
 
+/// Every order of threads for the word, the slot and the queue of `provider-route`, by loom. Picked by
+/// the test's name, so that the features stay those of the whole workspace.
+pub(super) fn model(runner: &Runner) -> Result<Gate> {
+    let mut tests = cargo(&["test"]);
+    tests.args(SELECTION).args(["--test", "model"]);
+    runner.run(&mut tests)?;
+    Ok(Gate::Passed)
+}
+
 /// The real clients and peers. Where Go is missing nothing was compared; in CI that is a failure.
 pub(super) fn interop(runner: &Runner) -> Result<Gate> {
     if find_program("go").is_none() {
