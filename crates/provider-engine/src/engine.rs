@@ -20,7 +20,7 @@ use crate::intake::Wishes;
 use crate::scaler::EngineScaler;
 use crate::state::{Previous, State, Version};
 use crate::state_dir::StateDir;
-use crate::store::{Store, StoredFunction};
+use crate::store::{FunctionRecord, Store};
 
 /// Keeps functions as they were asked for, on one host.
 ///
@@ -63,7 +63,7 @@ impl Engine {
         blocking: Blocking,
         state_dir: Option<StateDir>,
     ) -> Result<Arc<Self>, EngineError> {
-        let functions = store.functions()?;
+        let functions = store.functions();
         // Listen first, so that nothing is missed.
         let events = runtime.events();
         end_leftovers(&runtime).await?;
@@ -74,7 +74,7 @@ impl Engine {
         });
         inner.spawn(listen(Arc::clone(&inner), events));
         for function in functions {
-            let state = restored(function, &inner.config);
+            let state = restored(&function, &inner.config);
             inner.add(Function::spawn(&inner, state));
         }
         Ok(engine)
@@ -158,20 +158,19 @@ async fn end_leftovers(runtime: &Arc<dyn Runtime>) -> Result<(), EngineError> {
 }
 
 /// A function as it was when the last engine stopped; what it needs is asked of the runtime anew.
-fn restored(stored: StoredFunction, config: &EngineConfig) -> State {
-    let StoredFunction { function, replicas } = stored;
-    let version = |generation, spec: FunctionSpec| Version {
+fn restored(function: &FunctionRecord, config: &EngineConfig) -> State {
+    let version = |generation, spec: &Arc<FunctionSpec>| Version {
         generation,
         // It was read without fault when the function was deployed, under bounds that may have
         // changed since.
-        wishes: Wishes::read(&spec, config.max_replicas).unwrap_or_default(),
-        spec: Arc::new(spec),
+        wishes: Wishes::read(spec, config.max_replicas).unwrap_or_default(),
+        spec: Arc::clone(spec),
         prepared: None,
     };
-    let target = version(function.generation, function.spec);
-    let mut state = State::new(target, replicas, function.created_at);
-    state.previous = function.previous.map(|previous| Previous {
-        version: version(previous.generation, previous.spec),
+    let target = version(function.generation, &function.spec);
+    let mut state = State::new(target, function.replicas, function.created_at);
+    state.previous = function.previous.as_ref().map(|previous| Previous {
+        version: version(previous.generation, &previous.spec),
         replicas: previous.replicas,
     });
     state

@@ -44,6 +44,21 @@ pub enum EngineError {
         /// The newest schema that is understood.
         known: u64,
     },
+    /// The store is not what was written.
+    #[error(
+        "the state in {} is damaged; it is left as it is{}; restore a backup, or move the file \
+         away to start with no functions",
+        path.display(),
+        copy.as_ref().map(|copy| format!(", with a copy in {}", copy.display())).unwrap_or_default()
+    )]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// A copy of it; `None` when none could be written.
+        copy: Option<PathBuf>,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store cannot be opened or read.
     #[error("cannot read the state in {}", path.display())]
     Store {

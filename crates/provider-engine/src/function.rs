@@ -197,13 +197,9 @@ async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Comman
                 Arc::clone(function),
             ));
         }
-        Command::EndUpdate {
-            generation,
-            record,
-            replicas,
-        } => {
+        Command::EndUpdate { generation, record } => {
             let written = inner
-                .stored(move |store| store.end_update(generation, &record, replicas))
+                .stored(move |store| store.end_update(generation, *record))
                 .await;
             if let Err(error) = written {
                 // What runs is right; only a restart would go through the update once more.

@@ -50,7 +50,7 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     handle: Handle,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     blocking: Blocking,
     /// Released after the store was closed: fields are dropped in their order. A simulation has
     /// none.
@@ -115,7 +115,7 @@ impl Inner {
         })
     }
 
-    /// Asks the store, where it may block.
+    /// Changes the store, where it may block.
     pub(crate) async fn stored<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Store) -> Result<T, ProviderError> + Send + 'static,
@@ -209,22 +209,18 @@ impl Inner {
     }
 
     /// The present values of a function's secrets.
-    pub(crate) async fn secrets_of(
+    pub(crate) fn secrets_of(
         &self,
         spec: &FunctionSpec,
     ) -> Result<Vec<(SecretName, Vec<u8>)>, ProviderError> {
-        if spec.secrets.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (namespace, names) = (spec.function.namespace.clone(), spec.secrets.clone());
-        self.stored(move |store| store.secret_values(&namespace, &names))
-            .await
+        self.store
+            .secret_values(&spec.function.namespace, &spec.secrets)
     }
 
     /// Gives running instances of a function the present values of its secrets.
     pub(crate) async fn refresh_secrets(&self, spec: &FunctionSpec) -> Result<(), ProviderError> {
         let _turn = self.refreshing.lock().await;
-        let secrets = self.secrets_of(spec).await?;
+        let secrets = self.secrets_of(spec)?;
         self.runtime.refresh_secrets(&spec.function, &secrets).await
     }
 

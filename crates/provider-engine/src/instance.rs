@@ -56,7 +56,7 @@ async fn start(
     let _turn = inner.turn_to_start().await;
     let spec = &version.spec;
     let seen = inner.secret_changes.load(Ordering::SeqCst);
-    let secrets = inner.secrets_of(spec).await?;
+    let secrets = inner.secrets_of(spec)?;
     let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets)
         .with_generation(version.generation);
     let started = inner.runtime.start(wanted).await?;

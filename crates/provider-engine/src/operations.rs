@@ -33,18 +33,20 @@ pub(crate) async fn deploy(
     }
 
     let created_at = (inner.config.clock)();
+    let spec = Arc::new(spec);
     let record = FunctionRecord {
         generation: 0,
         created_at,
-        spec: spec.clone(),
+        spec: Arc::clone(&spec),
+        replicas,
         previous: None,
     };
     let generation = inner
-        .stored(move |store| store.put_function(record, replicas))
+        .stored(move |store| store.put_function(record))
         .await?;
     let target = Version {
         generation,
-        spec: Arc::new(spec),
+        spec,
         prepared: Some(Arc::new(prepared)),
         wishes,
     };
@@ -64,7 +66,7 @@ pub(crate) async fn deploy(
             // Nothing half-made stays behind.
             inner.dismiss(&function);
             inner
-                .stored(move |store| store.remove_function(&name))
+                .stored(move |store| store.remove_function(name))
                 .await?;
             return Err(ProviderError::invalid(format!(
                 "function: {} was not deployed: it {why}",
@@ -98,26 +100,26 @@ pub(crate) async fn update(
         });
         (previous, state.created_at)
     };
+    let spec = Arc::new(spec);
     let record = FunctionRecord {
         generation: 0,
         created_at,
-        spec: spec.clone(),
+        spec: Arc::clone(&spec),
+        replicas,
         previous: Some(PreviousRecord {
             generation: previous.version.generation,
-            spec: FunctionSpec::clone(&previous.version.spec),
+            spec: Arc::clone(&previous.version.spec),
             replicas: previous.replicas,
         }),
     };
-    let written = inner
-        .stored(move |store| store.put_function(record, replicas))
-        .await;
+    let written = inner.stored(move |store| store.put_function(record)).await;
     let generation = {
         let mut state = function.state();
         state.changing = false;
         if let Ok(generation) = written {
             state.target = Version {
                 generation,
-                spec: Arc::new(spec),
+                spec,
                 prepared: Some(Arc::new(prepared)),
                 wishes,
             };
@@ -157,7 +159,7 @@ pub(crate) async fn delete(inner: Arc<Inner>, name: FunctionRef) -> Result<Outco
         let _turn = inner.locks.lock(&name).await;
         let function = inner.existing(&name)?;
         inner
-            .stored(move |store| store.remove_function(&name))
+            .stored(move |store| store.remove_function(name))
             .await?;
         inner.dismiss(&function);
         function
@@ -184,7 +186,7 @@ pub(crate) async fn scale(
         return Err(one_instance(&name, why));
     }
     inner
-        .stored(move |store| store.set_scale(&name, replicas))
+        .stored(move |store| store.set_scale(name, replicas))
         .await?;
     function.state().scale_to(replicas);
     function.signal(Signal::Changed);
@@ -204,7 +206,7 @@ pub(crate) async fn keep_scale(inner: Arc<Inner>, function: Arc<Function>) {
         return;
     }
     let written = inner
-        .stored(move |store| store.set_scale(&name, replicas))
+        .stored(move |store| store.set_scale(name, replicas))
         .await;
     if let Err(error) = written {
         tracing::warn!(
@@ -221,10 +223,9 @@ async fn check(
     spec: &FunctionSpec,
     replicas: u64,
 ) -> Result<Prepared, ProviderError> {
-    let (name, secrets) = (spec.function.clone(), spec.secrets.clone());
     inner
-        .stored(move |store| store.check_references(&name, &secrets))
-        .await?;
+        .store
+        .check_references(&spec.function, &spec.secrets)?;
     let prepared = inner.prepare(spec).await?;
     match &prepared.single_instance {
         Some(why) if replicas > 1 => Err(one_instance(&spec.function, why)),

@@ -26,12 +26,10 @@ impl Provider for Engine {
         &self,
         request: ListFunctions,
     ) -> Result<Vec<FunctionStatus>, ProviderError> {
-        let namespace = request.namespace.clone();
-        self.inner
-            .stored(move |store| store.check_namespace_exists(&namespace))
-            .await?;
+        let namespace = &request.namespace;
+        self.inner.store.check_namespace_exists(namespace)?;
         let functions = self.inner.all_functions();
-        Ok(status::list(&functions, request.namespace.as_str()))
+        Ok(status::list(&functions, namespace.as_str()))
     }
 
     async fn deploy_function(&self, request: DeployFunction) -> Result<Outcome, ProviderError> {
@@ -75,16 +73,14 @@ impl Provider for Engine {
 #[async_trait]
 impl SecretStore for Engine {
     async fn list_secrets(&self, request: ListSecrets) -> Result<Vec<SecretName>, ProviderError> {
-        self.inner
-            .stored(move |store| store.secret_names(&request.namespace))
-            .await
+        self.inner.store.secret_names(&request.namespace)
     }
 
     async fn create_secret(&self, request: CreateSecret) -> Result<Outcome, ProviderError> {
         self.inner.check_open()?;
         self.inner
             .stored(move |store| {
-                store.put_secret(&request.namespace, &request.name, &request.value, true)
+                store.put_secret(request.namespace, request.name, &request.value, true)
             })
             .await?;
         Ok(Outcome::done())
@@ -98,7 +94,7 @@ impl SecretStore for Engine {
                 let (namespace, name) = (request.namespace, request.name);
                 let (within, changed) = (namespace.clone(), name.clone());
                 inner
-                    .stored(move |store| store.put_secret(&within, &changed, &request.value, false))
+                    .stored(move |store| store.put_secret(within, changed, &request.value, false))
                     .await?;
                 inner.secret_changes.fetch_add(1, Ordering::SeqCst);
                 Ok(show_secret(&inner, &namespace, &name).await)
@@ -109,7 +105,7 @@ impl SecretStore for Engine {
     async fn delete_secret(&self, request: DeleteSecret) -> Result<Outcome, ProviderError> {
         self.inner.check_open()?;
         self.inner
-            .stored(move |store| store.remove_secret(&request.namespace, &request.name))
+            .stored(move |store| store.remove_secret(request.namespace, request.name))
             .await?;
         Ok(Outcome::done())
     }
@@ -154,16 +150,14 @@ impl NamespaceStore for Engine {
         &self,
         _request: ListNamespaces,
     ) -> Result<Vec<Namespace>, ProviderError> {
-        self.inner.stored(|store| store.namespaces()).await
+        Ok(self.inner.store.namespaces())
     }
 
     async fn get_namespace(
         &self,
         request: GetNamespace,
     ) -> Result<FunctionNamespace, ProviderError> {
-        self.inner
-            .stored(move |store| store.namespace(&request.namespace))
-            .await
+        self.inner.store.namespace(&request.namespace)
     }
 
     async fn create_namespace(&self, request: CreateNamespace) -> Result<Outcome, ProviderError> {
@@ -172,7 +166,7 @@ impl NamespaceStore for Engine {
         namespace.labels = request.labels;
         namespace.annotations = request.annotations;
         self.inner
-            .stored(move |store| store.put_namespace(&request.namespace, &namespace, true))
+            .stored(move |store| store.put_namespace(request.namespace, namespace, true))
             .await?;
         Ok(Outcome::done())
     }
@@ -183,7 +177,7 @@ impl NamespaceStore for Engine {
         namespace.labels = request.labels;
         namespace.annotations = request.annotations;
         self.inner
-            .stored(move |store| store.put_namespace(&request.namespace, &namespace, false))
+            .stored(move |store| store.put_namespace(request.namespace, namespace, false))
             .await?;
         Ok(Outcome::done())
     }
@@ -191,7 +185,7 @@ impl NamespaceStore for Engine {
     async fn delete_namespace(&self, request: DeleteNamespace) -> Result<Outcome, ProviderError> {
         self.inner.check_open()?;
         self.inner
-            .stored(move |store| store.remove_namespace(&request.namespace))
+            .stored(move |store| store.remove_namespace(request.namespace))
             .await?;
         Ok(Outcome::done())
     }

@@ -14,7 +14,7 @@ use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::store::Store;
+use crate::store::{OneFile, Store};
 
 /// How long the disk takes: asked before and after each use of it.
 pub(crate) type Pause = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -47,7 +47,7 @@ impl Engine {
     ) -> Result<Arc<Self>, EngineError> {
         let Simulated { disk, pause } = simulated;
         let namespace = config.default_namespace.clone();
-        let store = Store::open_on(|| Ok(disk), Path::new("simulated"), namespace)?;
+        let store = Store::open_on(OneFile(disk), Path::new("simulated"), namespace)?;
         Self::start(config, runtime, store, Blocking::Simulated(pause), None).await
     }
 }

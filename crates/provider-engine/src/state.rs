@@ -148,7 +148,6 @@ pub(crate) enum Command {
     EndUpdate {
         generation: u64,
         record: Box<FunctionRecord>,
-        replicas: u64,
     },
     /// Write down how many replicas are wanted.
     KeepScale,
@@ -543,7 +542,6 @@ impl State {
         Command::EndUpdate {
             generation,
             record: Box::new(self.record()),
-            replicas: self.replicas,
         }
     }
 
@@ -552,10 +550,11 @@ impl State {
         FunctionRecord {
             generation: self.target.generation,
             created_at: self.created_at,
-            spec: FunctionSpec::clone(&self.target.spec),
+            spec: Arc::clone(&self.target.spec),
+            replicas: self.replicas,
             previous: self.previous.as_ref().map(|previous| PreviousRecord {
                 generation: previous.version.generation,
-                spec: FunctionSpec::clone(&previous.version.spec),
+                spec: Arc::clone(&previous.version.spec),
                 replicas: previous.replicas,
             }),
         }

@@ -25,11 +25,7 @@ impl StateDir {
                 source,
             }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed("creating it"))?;
+        create_durably(path).map_err(failed("creating it"))?;
         let mut lock =
             private_file(&path.join("lock")).map_err(failed("creating its lock file"))?;
         match lock.try_lock() {
@@ -65,6 +61,29 @@ pub(crate) fn private_file(path: &Path) -> std::io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(path)
+}
+
+/// Creates a directory, and those on the way to it, so that a loss of power does not undo it.
+fn create_durably(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing {
+        match made.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new("."))?,
+            Some(parent) => sync_directory(parent)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes what happened to the names in a directory last.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    match File::open(path)?.sync_all() {
+        // Some file systems know no sync of a directory.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 fn write_holder(lock: &mut File) -> std::io::Result<()> {

@@ -1,12 +1,13 @@
 //! How a function is written down.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use provider_types::wire::{FunctionDeployment, FunctionStatus};
-use provider_types::{FunctionSpec, NameRule, Namespace};
+use provider_types::{FunctionSpec, NameRule, Namespace, ProviderError, SecretName};
 use serde::{Deserialize, Serialize};
 
-/// A function as it is wanted. How many replicas it has is kept beside it.
+/// A function as it is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FunctionRecord {
     /// Rises with every change of any function; never used twice.
@@ -14,7 +15,9 @@ pub(crate) struct FunctionRecord {
     /// When the function was deployed first.
     pub(crate) created_at: SystemTime,
     /// What it is to be.
-    pub(crate) spec: FunctionSpec,
+    pub(crate) spec: Arc<FunctionSpec>,
+    /// How many replicas it is to have.
+    pub(crate) replicas: u64,
     /// What it was, while an update is not through: an update that fails goes back to this.
     pub(crate) previous: Option<PreviousRecord>,
 }
@@ -23,17 +26,18 @@ pub(crate) struct FunctionRecord {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PreviousRecord {
     pub(crate) generation: u64,
-    pub(crate) spec: FunctionSpec,
+    pub(crate) spec: Arc<FunctionSpec>,
     pub(crate) replicas: u64,
 }
 
-/// The bytes in the store: JSON, the function in the form of a deployment on the wire, which is as
-/// stable as the API.
+/// The bytes in the store and in a backup: JSON, the function in the form of a deployment on the
+/// wire, which is as stable as the API.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
     generation: u64,
     created_at_nanos: u64,
+    replicas: u64,
     function: FunctionDeployment,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<StoredPrevious>,
@@ -52,17 +56,28 @@ struct StoredPrevious {
 pub(crate) enum RecordError {
     #[error("it is not in the form of a record")]
     Form(#[from] serde_json::Error),
+    #[error("it is that of {0}")]
+    OtherName(String),
     #[error("it is not a valid deployment")]
-    Deployment(#[from] provider_types::ProviderError),
+    Deployment(#[from] ProviderError),
 }
 
 impl FunctionRecord {
+    /// Whether it needs a secret, or would when an update is undone.
+    pub(crate) fn uses(&self, secret: &SecretName) -> bool {
+        let previous = self.previous.iter().map(|previous| &previous.spec);
+        previous
+            .chain([&self.spec])
+            .any(|spec| spec.secrets.contains(secret))
+    }
+
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
         let since_epoch = self.created_at.duration_since(UNIX_EPOCH);
         let nanos = since_epoch.unwrap_or_default().as_nanos();
         let stored = Stored {
             generation: self.generation,
             created_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX),
+            replicas: self.replicas,
             function: deployment(&self.spec),
             previous: self.previous.as_ref().map(|previous| StoredPrevious {
                 generation: previous.generation,
@@ -87,14 +102,16 @@ impl FunctionRecord {
             generation: stored.generation,
             created_at: UNIX_EPOCH + Duration::from_nanos(stored.created_at_nanos),
             spec: spec(stored.function)?,
+            replicas: stored.replicas,
             previous,
         })
     }
 }
 
-fn spec(deployment: FunctionDeployment) -> Result<FunctionSpec, provider_types::ProviderError> {
+fn spec(deployment: FunctionDeployment) -> Result<Arc<FunctionSpec>, ProviderError> {
     // The widest rule: what names are taken was decided when the function was deployed.
-    deployment.into_spec(&Namespace::default(), NameRule::Dotted)
+    let spec = deployment.into_spec(&Namespace::default(), NameRule::Dotted)?;
+    Ok(Arc::new(spec))
 }
 
 fn deployment(spec: &FunctionSpec) -> FunctionDeployment {
@@ -115,11 +132,11 @@ fn deployment(spec: &FunctionSpec) -> FunctionDeployment {
 
 #[cfg(test)]
 mod tests {
-    use provider_types::{FunctionRef, Quantity, Resources, SecretName};
+    use provider_types::{FunctionRef, Quantity, Resources};
 
     use super::*;
 
-    fn full(name: &str) -> FunctionSpec {
+    fn full(name: &str) -> Arc<FunctionSpec> {
         let function = FunctionRef::parse_dotted(name, &Namespace::default()).unwrap();
         let mut spec = FunctionSpec::new(function, "ghcr.io/x/y:1");
         spec.env_process = Some("cat".to_owned());
@@ -134,7 +151,7 @@ mod tests {
         resources.cpu = Some(Quantity::parse("1000m").unwrap());
         spec.requests = Some(resources);
         spec.read_only_root_filesystem = true;
-        spec
+        Arc::new(spec)
     }
 
     #[test]
@@ -143,6 +160,7 @@ mod tests {
             generation: 7,
             created_at: UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789),
             spec: full("f.staging"),
+            replicas: 2,
             previous: Some(PreviousRecord {
                 generation: 3,
                 spec: full("f.staging"),
@@ -160,11 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_first_schema_is_read() {
-        let bytes = br#"{"generation":2,"createdAtNanos":5,"function":{"service":"f","image":"i",
-            "namespace":"n","secrets":["s"],"labels":{"a":"b"}}}"#;
+    fn the_form_of_the_present_schema_is_read() {
+        let bytes = br#"{"generation":2,"createdAtNanos":5,"replicas":3,"function":{"service":"f",
+            "image":"i","namespace":"n","secrets":["s"],"labels":{"a":"b"}}}"#;
         let read = FunctionRecord::from_bytes(bytes).unwrap();
-        assert_eq!((read.generation, read.previous), (2, None));
+        assert_eq!((read.generation, read.replicas), (2, 3));
+        assert_eq!(read.previous, None);
         assert_eq!(read.spec.function.to_string(), "f.n");
         assert_eq!(read.spec.secrets[0].as_str(), "s");
         assert!(FunctionRecord::from_bytes(b"{}").is_err());

@@ -208,7 +208,7 @@ async fn a_directory_that_cannot_be_used_is_refused_with_its_cause() {
     let error = Engine::open(EngineConfig::new(dir.path()), fake)
         .await
         .unwrap_err();
-    assert!(matches!(error, EngineError::Store { .. }), "{error:?}");
+    assert!(matches!(error, EngineError::Damaged { .. }), "{error:?}");
     assert_eq!(
         std::fs::read(dir.path().join("state.redb")).unwrap(),
         b"this is no database, only text"
