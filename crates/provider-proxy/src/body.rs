@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,14 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::budgets::after;
 use crate::exchange::Hold;
 use crate::refusal::Reason;
 use crate::upload::{Activity, Stage};
-use crate::upstream::Connection;
+use crate::upstream::{Broken, Coding, Connection, Part};
 
 /// The body of a proxied reply: the function's, frame by frame, or a line of our own.
 ///
@@ -34,7 +32,7 @@ enum Kind {
 #[derive(Debug)]
 pub struct BodyError {
     reason: Reason,
-    cause: Option<hyper::Error>,
+    cause: Option<Broken>,
 }
 
 impl BodyError {
@@ -58,14 +56,14 @@ impl StdError for BodyError {
 }
 
 struct Stream {
-    body: Incoming,
-    /// Both are gone once the body has ended.
-    call: Option<Box<dyn Hold>>,
-    connection: Option<Connection>,
+    coding: Coding,
+    /// Gone once the body has ended.
+    exchange: Option<(Box<dyn Hold>, Connection)>,
     activity: Option<Arc<Activity>>,
     limits: Limits,
     waiting: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Why it broke off, to be said at the next poll.
+    failed: Option<BodyError>,
 }
 
 /// What bounds a reply's body.
@@ -85,25 +83,25 @@ impl ProxyBody {
         Self(Kind::Text(Bytes::new()))
     }
 
+    /// A body that has come whole.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        Self(Kind::Text(body))
+    }
+
     pub(crate) fn stream(
-        body: Incoming,
         call: Box<dyn Hold>,
         connection: Connection,
+        coding: Coding,
         activity: Option<Arc<Activity>>,
         limits: Limits,
     ) -> Self {
-        if body.is_end_stream() {
-            call.finish(Some(connection), activity);
-            return Self::empty();
-        }
         Self(Kind::Stream(Stream {
-            body,
-            call: Some(call),
-            connection: Some(connection),
+            coding,
+            exchange: Some((call, connection)),
             activity,
             limits,
             waiting: None,
-            timer: None,
+            failed: None,
         }))
     }
 }
@@ -126,14 +124,17 @@ impl Body for ProxyBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
-            Kind::Stream(stream) => stream.call.is_none() && stream.body.is_end_stream(),
+            Kind::Stream(stream) => stream.exchange.is_none() && stream.failed.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Kind::Stream(stream) => stream.body.size_hint(),
+            Kind::Stream(stream) => match stream.coding.remaining() {
+                Some(length) => SizeHint::with_exact(length),
+                None => SizeHint::default(),
+            },
         }
     }
 }
@@ -143,25 +144,35 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let failed = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+        let Some((_, connection)) = &mut self.exchange else {
+            return Poll::Ready(self.failed.take().map(Err));
+        };
+        let failed = match connection.poll_part(cx, &mut self.coding) {
+            Poll::Ready(Ok(Part::Data(data))) => {
                 self.waiting = None;
                 // Nobody waits for an upload that is done.
                 if let Some(activity) = self.activity.as_ref().filter(|a| a.stage() != Stage::Done)
                 {
                     activity.moved();
                 }
-                if self.body.is_end_stream() {
+                if self.coding.is_done() {
                     self.finish();
                 }
-                return Poll::Ready(Some(Ok(frame)));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            Poll::Ready(None) => {
+            Poll::Ready(Ok(Part::Trailers(trailers))) => {
+                self.finish();
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            Poll::Ready(Ok(Part::End | Part::NeedsMore)) => {
                 self.finish();
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(cause))) => BodyError {
-                reason: Reason::UpstreamClosed,
+            Poll::Ready(Err(cause)) => BodyError {
+                reason: match cause {
+                    Broken::Invalid(_) => Reason::UpstreamInvalid,
+                    Broken::Closed | Broken::Io(_) => Reason::UpstreamClosed,
+                },
                 cause: Some(cause),
             },
             Poll::Pending => BodyError {
@@ -169,43 +180,42 @@ impl Stream {
                 cause: None,
             },
         };
-        drop(self.connection.take());
-        if let Some(call) = self.call.take() {
+        if let Some((call, connection)) = self.exchange.take() {
+            drop(connection);
             call.fail(failed.reason, failed.cause.as_ref());
         }
-        Poll::Ready(Some(Err(failed)))
+        // At an error the server closes at once. What came before it goes out first.
+        self.failed = Some(failed);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn finish(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.finish(self.connection.take(), self.activity.take());
+        if let Some((call, connection)) = self.exchange.take() {
+            call.finish(Some(connection), self.activity.take());
         }
     }
 
     /// Ready when a budget is spent. Time counts only while the function is waited for: a caller
     /// that reads slowly is not the function's fault.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let Some((_, connection)) = &mut self.exchange else {
+            return Poll::Pending;
+        };
         let since = *self.waiting.get_or_insert_with(Instant::now);
-        loop {
-            let since = match &self.activity {
-                Some(activity) => since.max(activity.last()),
-                None => since,
-            };
-            let idle = after(since, self.limits.idle);
-            let due = self.limits.end.map_or(idle, |end| end.min(idle));
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            ready!(timer.as_mut().poll(cx));
-            let now = Instant::now();
-            if now < due {
-                timer.as_mut().reset(due);
-            } else if now >= idle {
-                return Poll::Ready(Reason::IdleTimeout);
+        let since = match &self.activity {
+            Some(activity) => since.max(activity.last()),
+            None => since,
+        };
+        let idle = after(since, self.limits.idle);
+        let due = self.limits.end.map_or(idle, |end| end.min(idle));
+        connection.poll_due(cx, due).map(|now| {
+            if now >= idle {
+                Reason::IdleTimeout
             } else {
-                return Poll::Ready(Reason::TotalTimeout);
+                Reason::TotalTimeout
             }
-        }
+        })
     }
 }
 

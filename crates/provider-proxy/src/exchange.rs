@@ -12,7 +12,7 @@ use crate::proxy::Worker;
 use crate::refusal::Reason;
 use crate::trail::Trail;
 use crate::upload::{Activity, Stage};
-use crate::upstream::Connection;
+use crate::upstream::{Broken, Connection};
 
 /// A resolved call: its lease, and what the observer keeps of it. Dropping it ends the call.
 pub(crate) struct Exchange<R: Resolver, O: Observer> {
@@ -78,6 +78,23 @@ impl<R: Resolver, O: Observer> Exchange<R, O> {
         self.status = Some(status);
     }
 
+    /// The reply has come whole, and its body with its head.
+    pub(crate) fn done(&mut self, connection: Connection) {
+        self.whole = true;
+        if connection.is_ready() {
+            self.keep(connection);
+        }
+    }
+
+    /// Puts a connection that is ready for another call back into its pool.
+    fn keep(&mut self, connection: Connection) {
+        let now = Instant::now();
+        self.ended = Some(now);
+        if let Some(endpoint) = self.endpoint() {
+            self.worker.pool.put(endpoint, connection, now);
+        }
+    }
+
     pub(crate) fn refused(&mut self, status: StatusCode, reason: Reason) {
         self.status = Some(status);
         self.failure = Some(reason);
@@ -113,7 +130,7 @@ pub(crate) trait Hold: Send {
     fn finish(self: Box<Self>, connection: Option<Connection>, activity: Option<Arc<Activity>>);
 
     /// The reply broke off.
-    fn fail(self: Box<Self>, reason: Reason, cause: Option<&hyper::Error>);
+    fn fail(self: Box<Self>, reason: Reason, cause: Option<&Broken>);
 }
 
 impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
@@ -125,19 +142,15 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
         self.whole = true;
         let Some(connection) = connection else { return };
         if connection.is_ready() {
-            let now = Instant::now();
-            self.ended = Some(now);
-            if let Some(endpoint) = self.endpoint() {
-                self.worker.pool.put(endpoint, connection, now);
-            }
-        } else if !connection.is_closed() {
+            self.keep(connection);
+        } else if connection.is_sending() {
             // The reply is complete and the request is not: the lease waits for it.
             tokio::spawn(finish_upload(self, connection, activity));
         }
     }
 
-    fn fail(mut self: Box<Self>, reason: Reason, cause: Option<&hyper::Error>) {
-        if reason == Reason::UpstreamClosed {
+    fn fail(mut self: Box<Self>, reason: Reason, cause: Option<&Broken>) {
+        if matches!(reason, Reason::UpstreamClosed | Reason::UpstreamInvalid) {
             self.report(Report::Reset);
         }
         if reason != Reason::ClientLeft {
@@ -157,19 +170,16 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
 
 /// Lets a request's body that outlasts its reply run to its end, as long as it moves.
 async fn finish_upload<R: Resolver, O: Observer>(
-    exchange: Box<Exchange<R, O>>,
+    mut exchange: Box<Exchange<R, O>>,
     mut connection: Connection,
     activity: Option<Arc<Activity>>,
 ) {
     let idle = exchange.worker.shared.budgets.idle;
     loop {
         let before = activity.as_ref().map(|activity| activity.last());
-        match tokio::time::timeout(patience(idle, activity.as_deref()), connection.ready()).await {
+        match tokio::time::timeout(patience(idle, activity.as_deref()), connection.sent()).await {
             Ok(true) => {
-                if let Some(endpoint) = exchange.endpoint() {
-                    let now = Instant::now();
-                    exchange.worker.pool.put(endpoint, connection, now);
-                }
+                exchange.keep(connection);
                 return;
             }
             Ok(false) => return,

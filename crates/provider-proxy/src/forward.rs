@@ -3,14 +3,11 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use hyper::upgrade::OnUpgrade;
 use provider_types::{Call, Endpoint, FunctionRef, Lease, Report, Resolver, UpstreamProtocol};
 use tokio::time::Instant;
@@ -19,7 +16,7 @@ use crate::address::Peer;
 use crate::body::{Limits, ProxyBody};
 use crate::budgets::after;
 use crate::exchange::{Exchange, Hold};
-use crate::headers::{self, Kept, Length};
+use crate::headers::{self, Kept};
 use crate::observer::Observer;
 use crate::proxy::{Shared, Worker};
 use crate::refusal::{Reason, Refusal};
@@ -27,7 +24,7 @@ use crate::target::{self, NoTarget};
 use crate::trail::Trail;
 use crate::tunnel::{self, Tunnels};
 use crate::upload::{Activity, BoxError, Stage, Upload};
-use crate::upstream::Connection;
+use crate::upstream::{Broken, Connection, Head, Request, Unsent};
 
 /// A resolver that keeps to its deadline says more than our timer does, so it goes first.
 const RESOLVER_GOES_FIRST: Duration = Duration::from_millis(100);
@@ -36,8 +33,8 @@ const RESOLVER_GOES_FIRST: Duration = Duration::from_millis(100);
 struct Prepared {
     function: FunctionRef,
     trail: Trail,
-    request: Request<Upload>,
-    activity: Option<Arc<Activity>>,
+    is_head: bool,
+    request: Request,
     upgrade: Option<OnUpgrade>,
 }
 
@@ -45,12 +42,12 @@ struct Prepared {
 pub(crate) fn call<R, O, B>(
     worker: Arc<Worker<R, O>>,
     peer: Option<&Peer>,
-    request: Request<B>,
+    request: http::Request<B>,
 ) -> impl Future<Output = Response<ProxyBody>> + Send + use<R, O, B>
 where
     R: Resolver,
     O: Observer,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let arrived = Instant::now();
@@ -76,11 +73,11 @@ where
 fn prepare<R, O, B>(
     shared: &Shared<R, O>,
     peer: Option<&Peer>,
-    request: Request<B>,
+    request: http::Request<B>,
     arrived: Instant,
 ) -> (Uri, Kept, Result<Prepared, Refusal>)
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let (mut head, body) = request.into_parts();
@@ -88,12 +85,8 @@ where
         Version::HTTP_11 => head.extensions.remove::<OnUpgrade>(),
         _ => None,
     };
-    let (body, activity) = Upload::new(body, shared.budgets.idle, arrived);
-    let length = match body.size_hint().exact() {
-        _ if body.is_end_stream() => Length::None,
-        Some(length) => Length::Known(length),
-        None => Length::Unknown,
-    };
+    let body = Upload::new(body, shared.budgets.idle, arrived);
+    let length = body.length();
     let kept = headers::to_function(
         &shared.policy,
         &mut head.headers,
@@ -104,20 +97,13 @@ where
         || host(&head.uri),
     );
     let prepared = match target::parse(&head.uri, &shared.default_namespace, shared.name_rule) {
-        Ok((function, uri)) => {
-            let trail = Trail::of(&head.headers);
-            let mut request = Request::new(body);
-            *request.method_mut() = head.method;
-            *request.uri_mut() = uri;
-            *request.headers_mut() = head.headers;
-            Ok(Prepared {
-                function,
-                trail,
-                request,
-                activity,
-                upgrade: upgrade.filter(|_| kept.upgrade.is_some()),
-            })
-        }
+        Ok((function, path)) => Ok(Prepared {
+            function,
+            trail: Trail::of(&head.headers),
+            is_head: head.method == Method::HEAD,
+            request: Request::new(&head.method, &path, &head.headers, length, body),
+            upgrade: upgrade.filter(|_| kept.upgrade.is_some()),
+        }),
         Err(NoTarget::NoName | NoTarget::NotAName) => Err(Refusal::from(Reason::FunctionNotFound)),
         Err(NoTarget::Escapes) => Err(Refusal::from(Reason::BadPath)),
     };
@@ -134,39 +120,40 @@ fn host(uri: &Uri) -> Option<HeaderValue> {
 
 /// A function's reply, not yet made the caller's.
 struct Reply {
-    response: Response<Incoming>,
-    call: Box<dyn Hold>,
-    connection: Connection,
-    activity: Option<Arc<Activity>>,
-    limits: Limits,
-    upgrade: Option<OnUpgrade>,
+    status: StatusCode,
+    headers: HeaderMap,
     has_body: bool,
+    body: Body,
+}
+
+enum Body {
+    Done(ProxyBody),
+    Tunnel {
+        call: Box<dyn Hold>,
+        caller: OnUpgrade,
+        connection: Connection,
+        idle: Duration,
+    },
 }
 
 impl Reply {
-    fn into_response(self, tunnels: &Arc<Tunnels>, kept: Kept) -> Response<ProxyBody> {
-        let Self {
-            mut response,
-            call,
-            connection,
-            activity,
-            limits,
-            upgrade,
-            has_body,
-        } = self;
-        let status = response.status();
-        // The server speaks the version of its caller, whatever the function's is.
-        *response.version_mut() = Version::HTTP_11;
-        headers::to_caller(response.headers_mut(), status, has_body, kept);
-        match upgrade {
-            Some(caller) if status == StatusCode::SWITCHING_PROTOCOLS => {
-                let function = hyper::upgrade::on(&mut response);
-                connection.detach();
-                tunnel::spawn(call, caller, function, limits.idle, Arc::clone(tunnels));
-                response.map(|_| ProxyBody::empty())
+    fn into_response(mut self, tunnels: &Arc<Tunnels>, kept: Kept) -> Response<ProxyBody> {
+        headers::to_caller(&mut self.headers, self.status, self.has_body, kept);
+        let mut response = Response::new(match self.body {
+            Body::Done(body) => body,
+            Body::Tunnel {
+                call,
+                caller,
+                connection,
+                idle,
+            } => {
+                tunnel::spawn(call, caller, connection, idle, Arc::clone(tunnels));
+                ProxyBody::empty()
             }
-            _ => response.map(|body| ProxyBody::stream(body, call, connection, activity, limits)),
-        }
+        });
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
     }
 }
 
@@ -178,8 +165,8 @@ async fn exchange<R: Resolver, O: Observer>(
     let Prepared {
         function,
         trail,
+        is_head,
         request,
-        activity,
         upgrade,
     } = prepared;
     let budgets = &worker.shared.budgets;
@@ -191,19 +178,15 @@ async fn exchange<R: Resolver, O: Observer>(
     let route = Route {
         resolve_by: limits.end.map_or(resolve_by, |end| end.min(resolve_by)),
         limits,
-        is_head: request.method() == Method::HEAD,
+        is_head,
         is_upgrade: upgrade.is_some(),
     };
     let found = route.resolve(&worker.shared, &function, &trail, None).await;
     if matches!(&found, Err(refusal) if refusal.reason == Reason::FunctionNotFound) {
         return Err(Refusal::from(Reason::FunctionNotFound));
     }
-    let mut call = Box::new(Exchange::start(
-        Arc::clone(worker),
-        function,
-        trail,
-        arrived,
-    ));
+    let mut call = Exchange::start(Arc::clone(worker), function, trail, arrived);
+    let activity = request.activity().cloned();
     let sent = match found {
         Ok(lease) => {
             call.hold(lease);
@@ -211,24 +194,46 @@ async fn exchange<R: Resolver, O: Observer>(
         }
         Err(refusal) => Err(refusal),
     };
-    match sent {
-        Ok((response, connection)) => {
-            call.replied(response.status());
-            Ok(Reply {
-                has_body: !route.is_head && !response.body().is_end_stream(),
-                response,
-                call,
-                connection,
-                activity,
-                limits,
-                upgrade,
-            })
-        }
+    let (head, mut connection) = match sent {
+        Ok(sent) => sent,
         Err(refusal) => {
             call.refused(refusal.status(), refusal.reason);
-            Err(refusal)
+            return Err(refusal);
         }
-    }
+    };
+    let Head {
+        status,
+        headers,
+        mut coding,
+        reusable: _,
+    } = head;
+    call.replied(status);
+    let has_body = !is_head && !coding.is_done();
+    let body = match upgrade {
+        Some(caller) if status == StatusCode::SWITCHING_PROTOCOLS => Body::Tunnel {
+            call: Box::new(call),
+            caller,
+            connection,
+            idle: limits.idle,
+        },
+        _ => Body::Done(match connection.whole_body(&mut coding) {
+            Some(body) => {
+                if connection.is_sending() {
+                    Box::new(call).finish(Some(connection), activity);
+                } else {
+                    call.done(connection);
+                }
+                ProxyBody::whole(body)
+            }
+            None => ProxyBody::stream(Box::new(call), connection, coding, activity, limits),
+        }),
+    };
+    Ok(Reply {
+        status,
+        headers,
+        has_body,
+        body,
+    })
 }
 
 /// What stays the same however often a call looks for its replica.
@@ -251,7 +256,13 @@ impl Route {
             .with_deadline(Some(self.resolve_by.into_std()))
             .avoiding(avoid);
         let patience = after(self.resolve_by, RESOLVER_GOES_FIRST);
-        match tokio::time::timeout_at(patience, shared.resolver.resolve(call)).await {
+        let mut resolving = pin!(shared.resolver.resolve(call));
+        // Most calls find their replica at once and need no timer.
+        let found = match poll_fn(|cx| Poll::Ready(resolving.as_mut().poll(cx))).await {
+            Poll::Ready(found) => Ok(found),
+            Poll::Pending => tokio::time::timeout_at(patience, resolving).await,
+        };
+        match found {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => {
                 if let Some(cause) = std::error::Error::source(&error) {
@@ -372,26 +383,36 @@ impl Route {
     async fn send<R: Resolver, O: Observer>(
         &self,
         call: &mut Exchange<R, O>,
-        mut request: Request<Upload>,
+        mut request: Request,
         activity: Option<&Activity>,
-    ) -> Result<(Response<Incoming>, Connection), Refusal> {
+    ) -> Result<(Head, Connection), Refusal> {
         let mut pooled = true;
         loop {
             let mut connection = self.connect(call, pooled).await?;
-            let pooled_before = connection.reused;
-            let reply = connection.send(request);
+            if connection.reused && !connection.is_alive() {
+                pooled = false;
+                continue;
+            }
             let first_byte = call.worker.shared.budgets.first_byte;
-            match self.wait(reply, activity, first_byte).await {
-                Ok(Ok(response)) => return self.check(call, response, connection),
-                Ok(Err(mut error)) => match error.take_message() {
-                    // Found closed before a byte was written, so it can go on a new connection.
-                    Some(unsent) if pooled_before => {
-                        request = unsent;
-                        pooled = false;
+            let mut exchange = Heads {
+                connection: &mut connection,
+                request: &mut request,
+                sent: Instant::now(),
+                first_byte,
+                sending: true,
+            };
+            match poll_fn(|cx| exchange.poll(cx, self, activity)).await {
+                Ok(head) => {
+                    if !request.is_sent() {
+                        connection.send_rest(request);
                     }
-                    _ => return Err(broken(call, &error.into_error(), activity)),
-                },
-                Err(reason) => {
+                    return self.check(call, head, connection);
+                }
+                // Closed before a byte was written, so it can go on a new connection.
+                Err(NoReply::Closed(_)) if connection.reused && request.is_untouched() => {
+                    pooled = false;
+                }
+                Err(NoReply::Late(reason)) => {
                     tracing::warn!(
                         function = %call.function,
                         call_id = call.trail.call_id(),
@@ -400,70 +421,22 @@ impl Route {
                     );
                     return Err(Refusal::from(reason));
                 }
+                Err(no_reply) => return Err(refuse(call, &no_reply)),
             }
         }
     }
 
-    /// Waits for the head of the reply, within the budgets. A result within a result: a budget, or
-    /// what the connection says.
-    async fn wait(
-        &self,
-        reply: impl Future<Output = Sent>,
-        activity: Option<&Activity>,
-        first_byte: Duration,
-    ) -> Result<Sent, Reason> {
-        let sent = Instant::now();
-        let end = |due: Instant| self.limits.end.map_or(due, |end| end.min(due));
-        let mut reply = pin!(reply);
-        let mut timer = pin!(tokio::time::sleep_until(end(after(sent, first_byte))));
-        poll_fn(|cx| {
-            if let Poll::Ready(sent) = reply.as_mut().poll(cx) {
-                return Poll::Ready(Ok(sent));
-            }
-            loop {
-                ready!(timer.as_mut().poll(cx));
-                let now = Instant::now();
-                if self.limits.end.is_some_and(|end| now >= end) {
-                    return Poll::Ready(Err(Reason::TotalTimeout));
-                }
-                let due = match activity.map(|activity| (activity.stage(), activity.last())) {
-                    None => after(sent, first_byte),
-                    Some((Stage::Function | Stage::Done, last)) => {
-                        after(sent.max(last), first_byte)
-                    }
-                    // The upload itself watches for a caller that has fallen silent.
-                    Some((Stage::Caller | Stage::Broken | Stage::Silent, _)) => {
-                        after(now, first_byte)
-                    }
-                };
-                if now >= due {
-                    return Poll::Ready(Err(Reason::FirstByteTimeout));
-                }
-                timer.as_mut().reset(end(due));
-            }
-        })
-        .await
-    }
-
-    /// Refuses a reply that contradicts itself.
+    /// Refuses a switch of protocols that nobody asked for.
     fn check<R: Resolver, O: Observer>(
         &self,
         call: &Exchange<R, O>,
-        response: Response<Incoming>,
-        mut connection: Connection,
-    ) -> Result<(Response<Incoming>, Connection), Refusal> {
-        let wrong = if !headers::framing_is_sound(response.headers()) {
-            "Its reply contradicts itself about its length"
-        } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_upgrade {
-            "It switched protocols unasked"
-        } else {
-            if response.version() != Version::HTTP_11 {
-                // On this connection hyper would speak HTTP/1.0 from now on, which cannot send a
-                // body of unknown length.
-                connection.spend();
-            }
-            return Ok((response, connection));
-        };
+        head: Head,
+        connection: Connection,
+    ) -> Result<(Head, Connection), Refusal> {
+        if head.status != StatusCode::SWITCHING_PROTOCOLS || self.is_upgrade {
+            return Ok((head, connection));
+        }
+        let wrong = "It switched protocols unasked";
         call.report(Report::Reset);
         tracing::warn!(
             function = %call.function,
@@ -475,35 +448,89 @@ impl Route {
     }
 }
 
-type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+/// Why there is no reply.
+enum NoReply {
+    /// A budget is spent.
+    Late(Reason),
+    /// The caller's body broke off or fell silent.
+    Request(Unsent),
+    /// The function's side.
+    Closed(Broken),
+}
 
-/// Why a connection gave no reply.
-fn broken<R: Resolver, O: Observer>(
-    call: &Exchange<R, O>,
-    error: &hyper::Error,
-    activity: Option<&Activity>,
-) -> Refusal {
-    let reason = match activity.map(Activity::stage) {
-        Some(Stage::Broken) => Reason::RequestAborted,
-        Some(Stage::Silent) => Reason::IdleTimeout,
-        _ if error.is_parse() => Reason::UpstreamInvalid,
-        _ => Reason::UpstreamClosed,
+/// A request that is written and a reply that is waited for, at the same time.
+struct Heads<'a> {
+    connection: &'a mut Connection,
+    request: &'a mut Request,
+    sent: Instant,
+    first_byte: Duration,
+    /// The function still takes the request.
+    sending: bool,
+}
+
+impl Heads<'_> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        route: &Route,
+        activity: Option<&Activity>,
+    ) -> Poll<Result<Head, NoReply>> {
+        if self.sending {
+            match self.connection.poll_send(cx, self.request) {
+                // A function may reply and close without having read everything: what it said is
+                // still there to be read.
+                Poll::Ready(Ok(()) | Err(Unsent::Write(_))) => self.sending = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(NoReply::Request(error))),
+                Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(head) = self.connection.poll_head(cx, route.is_head) {
+            return Poll::Ready(head.map_err(NoReply::Closed));
+        }
+        let due = match activity.map(|activity| (activity.stage(), activity.last())) {
+            None => after(self.sent, self.first_byte),
+            Some((Stage::Function | Stage::Done, last)) => {
+                after(self.sent.max(last), self.first_byte)
+            }
+            // The upload itself watches for a caller that has fallen silent.
+            Some((Stage::Caller | Stage::Broken | Stage::Silent, _)) => {
+                after(Instant::now(), self.first_byte)
+            }
+        };
+        let due = route.limits.end.map_or(due, |end| end.min(due));
+        self.connection.poll_due(cx, due).map(|now| {
+            Err(NoReply::Late(match route.limits.end {
+                Some(end) if now >= end => Reason::TotalTimeout,
+                _ => Reason::FirstByteTimeout,
+            }))
+        })
+    }
+}
+
+/// What the caller is told where there is no reply.
+fn refuse<R: Resolver, O: Observer>(call: &Exchange<R, O>, no_reply: &NoReply) -> Refusal {
+    let (reason, error): (_, &dyn std::error::Error) = match no_reply {
+        NoReply::Late(reason) => return Refusal::from(*reason),
+        NoReply::Request(error @ Unsent::Silent) => (Reason::IdleTimeout, error),
+        NoReply::Request(error) => (Reason::RequestAborted, error),
+        NoReply::Closed(error @ Broken::Invalid(_)) => (Reason::UpstreamInvalid, error),
+        NoReply::Closed(error) => (Reason::UpstreamClosed, error),
     };
-    let cause = std::error::Error::source(error);
-    if matches!(reason, Reason::UpstreamClosed | Reason::UpstreamInvalid) {
+    let cause = error.source();
+    if matches!(no_reply, NoReply::Closed(_)) {
         call.report(Report::Reset);
         tracing::warn!(
             function = %call.function,
             call_id = call.trail.call_id(),
             traceparent = call.trail.traceparent(),
-            %error, cause, "no reply"
+            error, cause, "no reply"
         );
     } else {
         tracing::debug!(
             function = %call.function,
             call_id = call.trail.call_id(),
             traceparent = call.trail.traceparent(),
-            %error, cause, "no request"
+            error, cause, "no request"
         );
     }
     Refusal::from(reason)

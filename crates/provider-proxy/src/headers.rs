@@ -123,31 +123,6 @@ pub(crate) fn to_caller_refused(headers: &mut HeaderMap, kept: Kept) {
     stamped(headers, kept.call_id, kept.start_time);
 }
 
-/// Whether the framing headers of a reply agree with each other. A reply that contradicts itself
-/// may be an attempt to smuggle a second one, so it is not passed on. RFC 9112 6.3.
-pub(crate) fn framing_is_sound(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    if let Some(coding) = coding {
-        // Any other coding would reach the caller undecoded and unannounced.
-        if codings.next().is_some()
-            || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-            || headers.contains_key(CONTENT_LENGTH)
-        {
-            return false;
-        }
-    }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match lengths.next() {
-        None => true,
-        Some(first) => {
-            !first.is_empty()
-                && first.as_bytes().iter().all(u8::is_ascii_digit)
-                && lengths.all(|other| other == first)
-        }
-    }
-}
-
 /// What a message's hop-by-hop headers ask for.
 #[derive(Debug, Default)]
 struct Asks {

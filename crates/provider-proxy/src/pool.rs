@@ -43,12 +43,12 @@ impl Pool {
         })
     }
 
-    /// The idle connection used last that is still open as far as is known.
+    /// The idle connection used last.
     pub(crate) fn take(&self, endpoint: &Endpoint, now: Instant) -> Option<Connection> {
         let mut state = self.lock();
         let stack = state.idle.get_mut(endpoint)?;
         while let Some(Idle { connection, since }) = stack.pop() {
-            if connection.is_ready() && now.duration_since(since) < OLDEST_USED {
+            if now.duration_since(since) < OLDEST_USED {
                 return Some(connection);
             }
         }
@@ -56,10 +56,8 @@ impl Pool {
     }
 
     /// Keeps a connection that is ready for its next call. Must be called on a tokio runtime.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection, now: Instant) {
-        if connection.is_closed() {
-            return;
-        }
+    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, mut connection: Connection, now: Instant) {
+        connection.rest_in_pool();
         let idle = Idle {
             connection,
             since: now,
@@ -84,7 +82,7 @@ impl Pool {
     fn close_old(&self) -> bool {
         let mut state = self.lock();
         state.idle.retain(|_, stack| {
-            stack.retain(|idle| idle.since.elapsed() < OLDEST_USED && !idle.connection.is_closed());
+            stack.retain(|idle| idle.since.elapsed() < OLDEST_USED);
             !stack.is_empty()
         });
         let empty = state.idle.is_empty();

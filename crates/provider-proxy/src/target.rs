@@ -39,7 +39,7 @@ pub(crate) fn parse(
     uri: &Uri,
     default: &Namespace,
     rule: NameRule,
-) -> Result<(FunctionRef, Uri), NoTarget> {
+) -> Result<(FunctionRef, PathAndQuery), NoTarget> {
     let (name, rest) = split(uri.path());
     if name.is_empty() {
         return Err(NoTarget::NoName);
@@ -62,7 +62,7 @@ pub(crate) fn parse(
             PathAndQuery::try_from(path).map_err(|_| NoTarget::NotAName)?
         }
     };
-    Ok((function, Uri::from(path)))
+    Ok((function, path))
 }
 
 /// Whether a path leads above where it starts, once percent-decoded: `..` as such or with its dots

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use crate::budgets::after;
 use crate::exchange::Hold;
 use crate::refusal::Reason;
 use crate::upload::Activity;
+use crate::upstream::Connection;
 
 /// How many tunnels a proxy and its workers have open.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ impl Drop for Counted {
 pub(crate) fn spawn(
     call: Box<dyn Hold>,
     caller: OnUpgrade,
-    function: OnUpgrade,
+    function: Connection,
     idle: Duration,
     tunnels: Arc<Tunnels>,
 ) {
@@ -77,17 +78,13 @@ pub(crate) fn spawn(
     });
 }
 
-async fn run(caller: OnUpgrade, function: OnUpgrade, idle: Duration) -> Result<(), Reason> {
-    let function = function.await.map_err(|error| {
-        tracing::debug!(%error, "the function left before its upgrade");
-        Reason::UpstreamClosed
-    })?;
+async fn run(caller: OnUpgrade, function: Connection, idle: Duration) -> Result<(), Reason> {
     let caller = caller.await.map_err(|error| {
         tracing::debug!(%error, "the caller left before its upgrade");
         Reason::ClientLeft
     })?;
     let activity = Activity::new(Instant::now());
-    let mut caller = Watched::new(caller, &activity);
+    let mut caller = Watched::new(TokioIo::new(caller), &activity);
     let mut function = Watched::new(function, &activity);
     // When one side has sent its last byte the other is told and may go on sending.
     let mut copy = pin!(copy_bidirectional(&mut caller, &mut function));
@@ -115,21 +112,18 @@ async fn silence(activity: &Activity, idle: Duration) {
     }
 }
 
-struct Watched<'a> {
-    io: TokioIo<Upgraded>,
+struct Watched<'a, T> {
+    io: T,
     activity: &'a Activity,
 }
 
-impl<'a> Watched<'a> {
-    fn new(io: Upgraded, activity: &'a Activity) -> Self {
-        Self {
-            io: TokioIo::new(io),
-            activity,
-        }
+impl<'a, T> Watched<'a, T> {
+    fn new(io: T, activity: &'a Activity) -> Self {
+        Self { io, activity }
     }
 }
 
-impl AsyncRead for Watched<'_> {
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<'_, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -143,7 +137,7 @@ impl AsyncRead for Watched<'_> {
     }
 }
 
-impl AsyncWrite for Watched<'_> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<'_, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

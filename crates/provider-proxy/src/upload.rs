@@ -3,21 +3,22 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::budgets::after;
+use crate::headers::Length;
+use crate::upstream::Alarm;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -80,12 +81,12 @@ impl Activity {
         }
     }
 
-    fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 }
 
-/// A request's body as the upstream connection sends it.
+/// A request's body, and how long it may be silent.
 pub(crate) struct Upload {
     body: Source,
     /// `None` where there is no body.
@@ -102,23 +103,22 @@ enum Source {
 struct Watch {
     activity: Arc<Activity>,
     idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     waiting: Option<Instant>,
 }
 
 impl Upload {
-    /// Takes over a request's body; gives its activity if it has any body at all.
-    pub(crate) fn new<B>(body: B, idle: Duration, now: Instant) -> (Self, Option<Arc<Activity>>)
+    /// Takes over a request's body.
+    pub(crate) fn new<B>(body: B, idle: Duration, now: Instant) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         if body.is_end_stream() {
-            let empty = Self {
+            return Self {
                 body: Source::Empty,
                 watch: None,
             };
-            return (empty, None);
         }
         let mut body = Some(body);
         let any: &mut dyn Any = &mut body;
@@ -129,34 +129,72 @@ impl Upload {
         let body = incoming
             .or_else(|| body.map(|body| Source::Boxed(body.map_err(Into::into).boxed_unsync())))
             .unwrap_or(Source::Empty);
-        let activity = Arc::new(Activity::new(now));
-        let watch = Watch {
-            activity: Arc::clone(&activity),
-            idle,
-            timer: None,
-            waiting: None,
-        };
-        let upload = Self {
+        Self {
             body,
-            watch: Some(watch),
+            watch: Some(Watch {
+                activity: Arc::new(Activity::new(now)),
+                idle,
+                alarm: Alarm::default(),
+                waiting: None,
+            }),
+        }
+    }
+
+    /// What both directions know of each other, if there is a body at all.
+    pub(crate) fn activity(&self) -> Option<&Arc<Activity>> {
+        self.watch.as_ref().map(|watch| &watch.activity)
+    }
+
+    /// How long it is.
+    pub(crate) fn length(&self) -> Length {
+        let (ends, hint) = match &self.body {
+            Source::Empty => return Length::None,
+            Source::Incoming(body) => (body.is_end_stream(), body.size_hint()),
+            Source::Boxed(body) => (body.is_end_stream(), body.size_hint()),
         };
-        (upload, Some(activity))
+        match hint.exact() {
+            _ if ends => Length::None,
+            Some(length) => Length::Known(length),
+            None => Length::Unknown,
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Source::Empty => true,
+            Source::Incoming(body) => body.is_end_stream(),
+            Source::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = match &mut self.body {
+            Source::Empty => Poll::Ready(None),
+            Source::Incoming(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|item| item.map(|frame| frame.map_err(BoxError::from))),
+            Source::Boxed(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let (Poll::Ready(_), Some(watch)) = (&polled, &mut self.watch) {
+            watch.waiting = None;
+            watch.activity.moved();
+        }
+        polled
+    }
+
+    /// Ready when the body is waited for and neither direction has moved for too long.
+    pub(crate) fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.watch {
+            Some(watch) => watch.poll_silent(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
 impl Watch {
-    fn saw(&mut self, item: Option<&Result<Frame<Bytes>, BoxError>>, at_end: bool) {
-        self.waiting = None;
-        self.activity.moved();
-        self.activity.enter(match item {
-            Some(Ok(_)) if at_end => Stage::Done,
-            None => Stage::Done,
-            Some(Ok(_)) => Stage::Function,
-            Some(Err(_)) => Stage::Broken,
-        });
-    }
-
-    /// Ready when neither direction has moved for too long.
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = match self.waiting {
             Some(since) => since,
@@ -165,67 +203,10 @@ impl Watch {
                 *self.waiting.insert(Instant::now())
             }
         };
-        loop {
-            let due = after(since.max(self.activity.last()), self.idle);
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if Instant::now() >= due {
-                self.activity.enter(Stage::Silent);
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
-        }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = match &mut self.body {
-            Source::Empty => return Poll::Ready(None),
-            Source::Incoming(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|item| item.map(|frame| frame.map_err(BoxError::from))),
-            Source::Boxed(body) => Pin::new(body).poll_frame(cx),
-        };
-        let at_end = self.is_end_stream();
-        let Some(watch) = &mut self.watch else {
-            return polled;
-        };
-        match polled {
-            Poll::Ready(item) => {
-                watch.saw(item.as_ref(), at_end);
-                Poll::Ready(item)
-            }
-            Poll::Pending => watch
-                .poll_silent(cx)
-                .map(|()| Some(Err("the caller sent nothing for too long".into()))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Source::Empty => true,
-            Source::Incoming(body) => body.is_end_stream(),
-            Source::Boxed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Source::Empty => SizeHint::with_exact(0),
-            Source::Incoming(body) => body.size_hint(),
-            Source::Boxed(body) => body.size_hint(),
-        }
+        let due = after(since.max(self.activity.last()), self.idle);
+        ready!(self.alarm.poll(cx, due));
+        self.activity.enter(Stage::Silent);
+        Poll::Ready(())
     }
 }
 

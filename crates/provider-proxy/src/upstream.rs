@@ -1,220 +1,251 @@
-//! Connections to replicas.
+//! Connections to replicas: HTTP/1.1 over TCP or a Unix socket, one call after another.
+//!
+//! A call writes its request and reads its reply itself; no task stands between it and the socket.
+//! Only the rest of a request whose reply has begun is written by a task of its own, so that a
+//! caller that takes the reply slowly does not hold up what it sends.
 
-use std::future::Future;
+mod alarm;
+mod request;
+mod response;
+mod socket;
+
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
 use provider_types::EndpointAddress;
-use rustix::net::RecvFlags;
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::upload::Upload;
+pub(crate) use alarm::Alarm;
+pub(crate) use request::{Request, Unsent};
+pub(crate) use response::{Coding, Head, Invalid, Part};
+use socket::Socket;
 
-/// One HTTP/1.1 connection to a replica. Dropping it closes it at once, whatever is under way.
+/// What is read at once, at least and at most.
+const LEAST_READ: usize = 8 * 1024;
+const MOST_READ: usize = 128 * 1024;
+/// With less room than this a new buffer is begun.
+const LEAST_ROOM: usize = 2 * 1024;
+
+/// One connection to a replica. Dropping it closes it at once, whatever is under way.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Upload>,
-    /// Asks the connection's task to look whether the replica has closed before it writes.
-    probe: Arc<AtomicBool>,
-    /// The task that drives it; `None` once a tunnel owns it.
-    task: Option<AbortHandle>,
+    socket: Arc<Socket>,
+    /// What has come and was not taken yet.
+    buffer: BytesMut,
+    read_size: usize,
+    alarm: Alarm,
     /// Whether it has carried a call before.
     pub(crate) reused: bool,
-    /// Whether it must not carry another call.
-    spent: bool,
+    /// Whether another call can follow.
+    reusable: bool,
+    rest: Option<Rest>,
+}
+
+/// A task that writes the rest of a request; says whether all of it was sent.
+#[derive(Debug)]
+struct Rest(JoinHandle<bool>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why a connection gives no reply, or no more of one.
+#[derive(Debug, Error)]
+pub(crate) enum Broken {
+    /// The replica closed the connection.
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the connection broke")]
+    Io(#[source] io::Error),
+    #[error("the reply is invalid")]
+    Invalid(#[source] Invalid),
 }
 
 impl Connection {
     /// Connects, on the present runtime.
     pub(crate) async fn open(address: &EndpointAddress) -> io::Result<Self> {
-        let socket = match address {
-            EndpointAddress::Tcp(address) => Socket::tcp(TcpStream::connect(address).await?)?,
-            EndpointAddress::Host(name, port) => {
-                Socket::tcp(TcpStream::connect((&**name, *port)).await?)?
-            }
-            EndpointAddress::Unix(path) => Socket::Unix(UnixStream::connect(&**path).await?),
-            _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "an address of a kind that this proxy does not know",
-                ));
-            }
-        };
-        let probe = Arc::new(AtomicBool::new(false));
-        let io = Probed {
-            socket,
-            probe: Arc::clone(&probe),
-        };
-        let (sender, driver) = http1::handshake(TokioIo::new(io))
-            .await
-            .map_err(io::Error::other)?;
-        let task = tokio::spawn(async move {
-            // Who waits for a reply is told; an idle connection that ends concerns nobody.
-            if let Err(error) = driver.with_upgrades().await {
-                tracing::trace!(%error, "a connection to a replica ended");
-            }
-        });
         Ok(Self {
-            sender,
-            probe,
-            task: Some(task.abort_handle()),
+            socket: Arc::new(Socket::connect(address).await?),
+            buffer: BytesMut::new(),
+            read_size: LEAST_READ,
+            alarm: Alarm::default(),
             reused: false,
-            spent: false,
+            reusable: true,
+            rest: None,
         })
     }
 
-    /// Sends a request. An error holds the request if nothing of it was written.
-    pub(crate) fn send(
+    /// Whether it is still open as far as the kernel knows, and nothing came on it unasked. The
+    /// runtime may not have been told yet.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(
+            self.socket.try_read(&mut self.buffer),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        )
+    }
+
+    pub(crate) fn poll_send(
         &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        if self.reused {
-            self.probe.store(true, Ordering::Release);
+        cx: &mut Context<'_>,
+        request: &mut Request,
+    ) -> Poll<Result<(), Unsent>> {
+        request.poll_send(&self.socket, cx)
+    }
+
+    /// Has the rest of a request written while its reply is read.
+    pub(crate) fn send_rest(&mut self, mut request: Request) {
+        let socket = Arc::clone(&self.socket);
+        self.rest = Some(Rest(tokio::spawn(async move {
+            match poll_fn(|cx| request.poll_send(&socket, cx)).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::debug!(%error, "a request is not sent to its end");
+                    false
+                }
+            }
+        })));
+    }
+
+    /// Ready once `due` is past.
+    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Instant> {
+        self.alarm.poll(cx, due)
+    }
+
+    /// Reads the head of the reply; interim ones are skipped.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_head: bool,
+    ) -> Poll<Result<Head, Broken>> {
+        loop {
+            while let Some(head) =
+                Head::take(&mut self.buffer, is_head).map_err(Broken::Invalid)?
+            {
+                if !head.is_interim() {
+                    self.reusable &= head.reusable;
+                    return Poll::Ready(Ok(head));
+                }
+            }
+            if ready!(self.poll_fill(cx, None)).map_err(Broken::Io)? == 0 {
+                return Poll::Ready(Err(Broken::Closed));
+            }
         }
-        self.reused = true;
-        self.sender.try_send_request(request)
     }
 
-    /// Lets it carry no other call.
-    pub(crate) fn spend(&mut self) {
-        self.spent = true;
+    /// Reads on in the body of the reply.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        coding: &mut Coding,
+    ) -> Poll<Result<Part, Broken>> {
+        loop {
+            match coding.take(&mut self.buffer).map_err(Broken::Invalid)? {
+                Part::NeedsMore => {}
+                part => return Poll::Ready(Ok(part)),
+            }
+            if ready!(self.poll_fill(cx, coding.remaining())).map_err(Broken::Io)? == 0 {
+                return Poll::Ready(match coding {
+                    Coding::UntilClose => {
+                        *coding = Coding::Length(0);
+                        Ok(Part::End)
+                    }
+                    Coding::Length(_) | Coding::Chunked(_) => Err(Broken::Closed),
+                });
+            }
+        }
     }
 
-    /// Whether it can take a call now.
+    /// The body of the reply, if its length is known and all of it has come.
+    pub(crate) fn whole_body(&mut self, coding: &mut Coding) -> Option<Bytes> {
+        let length = usize::try_from(coding.remaining()?).ok()?;
+        if length > self.buffer.len() {
+            return None;
+        }
+        *coding = Coding::Length(0);
+        Some(self.buffer.split_to(length).freeze())
+    }
+
+    /// Reads something, of a body that has so much left.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, left: Option<u64>) -> Poll<io::Result<usize>> {
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < LEAST_ROOM {
+            let left = left.and_then(|left| usize::try_from(left).ok());
+            let size = left.map_or(self.read_size, |left| left.clamp(LEAST_ROOM, self.read_size));
+            self.buffer.reserve(size);
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = ready!(self.socket.poll_read(cx, &mut self.buffer))?;
+        if read == room {
+            self.read_size = (self.read_size * 2).min(MOST_READ);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Whether it can take a call now: the last one is over in both directions.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.spent && self.sender.is_ready()
+        self.reusable && self.rest.is_none() && self.buffer.is_empty()
     }
 
-    /// Whether it can never take a call again.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.spent || self.sender.is_closed()
+    /// Whether only the rest of a request is to be written before it can take a call.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.reusable && self.rest.is_some()
     }
 
-    /// Waits until it can take a call; false if it never will.
-    pub(crate) async fn ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+    /// Waits until the rest of the request is written; false if it never will be.
+    pub(crate) async fn sent(&mut self) -> bool {
+        match &mut self.rest {
+            Some(Rest(task)) => {
+                let sent = matches!(task.await, Ok(true));
+                self.rest = None;
+                self.reusable &= sent;
+                self.is_ready()
+            }
+            None => self.is_ready(),
+        }
     }
 
-    /// Leaves the connection to its upgrade.
-    pub(crate) fn detach(mut self) {
-        self.task = None;
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
+    /// Forgets what a call needed and the next one may not, before it waits for that.
+    pub(crate) fn rest_in_pool(&mut self) {
+        self.reused = true;
+        self.read_size = LEAST_READ;
+        if self.buffer.capacity() > 2 * LEAST_READ {
+            self.buffer = BytesMut::new();
         }
     }
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self::Tcp(stream))
-    }
-}
-
-/// A socket that, when asked, looks past the runtime's readiness: the runtime may not have been
-/// told yet that the replica has closed.
-struct Probed {
-    socket: Socket,
-    probe: Arc<AtomicBool>,
-}
-
-enum Alive {
-    Yes,
-    /// The replica has closed its side.
-    Closed,
-}
-
-impl Probed {
-    fn look(&self) -> io::Result<Alive> {
-        let mut byte = [0_u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let seen = match &self.socket {
-            Socket::Tcp(stream) => rustix::net::recv(stream, &mut byte, flags),
-            Socket::Unix(stream) => rustix::net::recv(stream, &mut byte, flags),
-        };
-        match seen.map(|(count, _)| count) {
-            Err(error) if error == rustix::io::Errno::AGAIN => Ok(Alive::Yes),
-            Err(error) if error == rustix::io::Errno::INTR => Ok(Alive::Yes),
-            Err(error) => Err(error.into()),
-            Ok(0) => Ok(Alive::Closed),
-            Ok(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the replica sent something that nobody asked for",
-            )),
-        }
-    }
-}
-
-impl AsyncRead for Probed {
+/// A connection that was upgraded: what has come with the reply is read first.
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Hyper reads before it writes, so what is found here comes before the first byte of a
-        // call, and hyper then hands the call back.
-        if self.probe.load(Ordering::Acquire) {
-            self.probe.store(false, Ordering::Relaxed);
-            match self.look() {
-                Ok(Alive::Yes) => {}
-                Ok(Alive::Closed) => return Poll::Ready(Ok(())),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        if self.buffer.is_empty() {
+            ready!(self.poll_fill(cx, None))?;
         }
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        let length = self.buffer.len().min(buf.remaining());
+        buf.put_slice(&self.buffer.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Probed {
+impl AsyncWrite for Connection {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
+        self.socket.poll_write(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -222,10 +253,7 @@ impl AsyncWrite for Probed {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.shutdown())
     }
 }
