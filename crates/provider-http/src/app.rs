@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use provider_types::{LogSource, NamespaceStore, Provider, SecretStore, Telemetry};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
+use crate::draining::Draining;
 use crate::metrics::Metrics;
 
 /// The back-end, and which of the optional traits it has.
@@ -26,8 +26,7 @@ pub(crate) struct App {
     pub(crate) backend: Backend,
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
-    /// Cancelled once the server is told to stop.
-    pub(crate) draining: CancellationToken,
+    pub(crate) draining: Draining,
     /// The mutations that run; they end even when their clients have left.
     pub(crate) mutations: TaskTracker,
     /// Whether a gateway was met in the wrong role and the operator told so.
@@ -41,7 +40,7 @@ impl App {
             backend,
             config,
             metrics,
-            draining: CancellationToken::new(),
+            draining: Draining::default(),
             mutations: TaskTracker::new(),
             gateway_met: AtomicBool::new(false),
         }

@@ -74,6 +74,7 @@
 mod app;
 mod call;
 mod config;
+mod draining;
 mod extract;
 mod guard;
 mod metrics;

@@ -27,6 +27,7 @@ pub(crate) use stream::CallGuard;
 
 use crate::service::Front;
 use connection::Shared;
+use stream::Patience;
 use worker::Stops;
 
 /// Why a server does not start.
@@ -164,7 +165,7 @@ impl<R: Resolver> Server<R> {
         let cut = deadline.clone().drop_guard();
         let mut ends = Vec::with_capacity(workers);
         for (index, listeners) in listeners.into_iter().enumerate() {
-            let draining = app.draining.child_token();
+            let draining = app.draining.for_worker();
             let proxy = parts.proxy.as_ref().map(provider_proxy::Proxy::for_worker);
             let listeners = listeners
                 .into_iter()
@@ -177,8 +178,11 @@ impl<R: Resolver> Server<R> {
                         },
                         control: control.clone(),
                         draining: draining.clone(),
-                        http: connection::http(app.config.header_timeout),
-                        idle: app.config.idle_timeout,
+                        http: connection::http(),
+                        patience: Patience {
+                            header: app.config.header_timeout,
+                            idle: app.config.idle_timeout,
+                        },
                     });
                     (listener, elsewhere, shared)
                 })
@@ -199,7 +203,7 @@ impl<R: Resolver> Server<R> {
                 file.keep();
             }
         }
-        app.draining.cancel();
+        app.draining.begin();
         let patience = app.config.drain_timeout;
         let patience = if given { Duration::MAX } else { patience };
         let drained = drain(&app, ends, patience, &deadline).await;

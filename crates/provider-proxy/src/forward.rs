@@ -299,8 +299,9 @@ impl Route {
         &self,
         call: &mut Exchange<R, O>,
         pooled: bool,
+        now: Instant,
     ) -> Result<Connection, Refusal> {
-        let refusal = match self.open(call, pooled).await {
+        let refusal = match self.open(call, pooled, now).await {
             Ok(connection) => return Ok(connection),
             Err(refusal) => refusal,
         };
@@ -327,7 +328,7 @@ impl Route {
             return Err(refusal);
         }
         call.hold(other);
-        let opened = self.open(call, pooled).await;
+        let opened = self.open(call, pooled, Instant::now()).await;
         if opened.is_err() {
             call.report(Report::Refused);
         }
@@ -338,8 +339,8 @@ impl Route {
         &self,
         call: &mut Exchange<R, O>,
         pooled: bool,
+        now: Instant,
     ) -> Result<Connection, Refusal> {
-        let now = Instant::now();
         let Some(endpoint) = call.endpoint() else {
             return Err(Refusal::from(Reason::Internal));
         };
@@ -388,16 +389,22 @@ impl Route {
     ) -> Result<(Head, Connection), Refusal> {
         let mut pooled = true;
         loop {
-            let mut connection = self.connect(call, pooled).await?;
+            let taken = Instant::now();
+            let mut connection = self.connect(call, pooled, taken).await?;
             if connection.reused && !connection.is_alive() {
                 pooled = false;
                 continue;
             }
             let first_byte = call.worker.shared.budgets.first_byte;
+            let sent = if connection.reused {
+                taken
+            } else {
+                Instant::now()
+            };
             let mut exchange = Heads {
                 connection: &mut connection,
                 request: &mut request,
-                sent: Instant::now(),
+                sent,
                 first_byte,
                 sending: true,
             };

@@ -53,8 +53,8 @@
 //!   error, on which hyper closes the connection.
 //! * Interim replies of the function (1xx) end here; `Expect: 100-continue` is answered by the
 //!   server when the function is about to take the body.
-//! * Trailers pass both ways if they were announced in `Trailer`; towards the caller HTTP/1.1
-//!   also wants `TE: trailers` from it.
+//! * Trailers pass both ways; towards the caller only if they were announced in `Trailer` and it
+//!   said `TE: trailers`.
 //! * Endpoints that speak h2c are answered with 502 and the reason `unsupported` for now.
 //!
 //! Futures are `Send` and run on any tokio runtime with time and I/O. A connection belongs to the

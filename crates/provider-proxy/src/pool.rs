@@ -1,10 +1,10 @@
 //! Idle connections, by endpoint. A pool belongs to one proxy and one worker.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use provider_types::Endpoint;
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::upstream::Connection;
@@ -24,7 +24,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     /// Per endpoint the idle connections, the one used last at the end.
-    idle: HashMap<Endpoint, Vec<Idle>>,
+    idle: FxHashMap<Endpoint, Vec<Idle>>,
     /// Whether a task closes connections that get too old.
     swept: bool,
 }
@@ -56,7 +56,12 @@ impl Pool {
     }
 
     /// Keeps a connection that is ready for its next call. Must be called on a tokio runtime.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, mut connection: Connection, now: Instant) {
+    pub(crate) fn put(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        mut connection: Connection,
+        now: Instant,
+    ) {
         connection.rest_in_pool();
         let idle = Idle {
             connection,

@@ -179,8 +179,10 @@ impl Upload {
             Source::Boxed(body) => Pin::new(body).poll_frame(cx),
         };
         if let (Poll::Ready(_), Some(watch)) = (&polled, &mut self.watch) {
-            watch.waiting = None;
-            watch.activity.moved();
+            // It moved only now if it was waited for.
+            if watch.waiting.take().is_some() {
+                watch.activity.moved();
+            }
         }
         polled
     }

@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     socket: Arc<Socket>,
     /// What has come and was not taken yet.
     buffer: BytesMut,
+    /// How much of it was searched for the end of a head.
+    seen: usize,
     read_size: usize,
     alarm: Alarm,
     /// Whether it has carried a call before.
@@ -76,6 +78,7 @@ impl Connection {
         Ok(Self {
             socket: Arc::new(Socket::connect(address).await?),
             buffer: BytesMut::new(),
+            seen: 0,
             read_size: LEAST_READ,
             alarm: Alarm::default(),
             reused: false,
@@ -128,7 +131,7 @@ impl Connection {
     ) -> Poll<Result<Head, Broken>> {
         loop {
             while let Some(head) =
-                Head::take(&mut self.buffer, is_head).map_err(Broken::Invalid)?
+                Head::take(&mut self.buffer, &mut self.seen, is_head).map_err(Broken::Invalid)?
             {
                 if !head.is_interim() {
                     self.reusable &= head.reusable;
@@ -179,7 +182,9 @@ impl Connection {
         let room = self.buffer.capacity() - self.buffer.len();
         if room < LEAST_ROOM {
             let left = left.and_then(|left| usize::try_from(left).ok());
-            let size = left.map_or(self.read_size, |left| left.clamp(LEAST_ROOM, self.read_size));
+            let size = left.map_or(self.read_size, |left| {
+                left.clamp(LEAST_ROOM, self.read_size)
+            });
             self.buffer.reserve(size);
         }
         let room = self.buffer.capacity() - self.buffer.len();

@@ -11,6 +11,7 @@ use prometheus::{
 };
 use provider_proxy::{Ended, Observer};
 use provider_types::{FunctionRef, Namespace};
+use rustc_hash::FxBuildHasher;
 
 use super::{gauge, histogram, made, register};
 use crate::Role;
@@ -32,7 +33,7 @@ pub(crate) struct FunctionMetrics {
     in_flight: IntGaugeVec,
     seconds: HistogramVec,
     gateway: Option<Gateway>,
-    known: HashMap<FunctionRef, Arc<Series>>,
+    known: HashMap<FunctionRef, Arc<Series>, FxBuildHasher>,
     /// Held while series are made or dropped, so that none is made of a function that is gone.
     changing: Mutex<()>,
 }
@@ -50,7 +51,7 @@ pub(crate) struct Series {
     in_flight: IntGauge,
     seconds: Histogram,
     started: Option<IntCounter>,
-    by_code: HashMap<u16, ByCode>,
+    by_code: HashMap<u16, ByCode, FxBuildHasher>,
     /// The function was deleted; read and written by who holds [`FunctionMetrics::changing`].
     gone: AtomicBool,
 }
@@ -100,7 +101,7 @@ impl FunctionMetrics {
                     &["function_name", "code"],
                 ),
             }),
-            known: HashMap::new(),
+            known: HashMap::default(),
             changing: Mutex::default(),
         };
         register(registry, &metrics.invocations);
@@ -197,7 +198,7 @@ impl FunctionMetrics {
                 seconds: self.seconds.with_label_values(&names),
                 started: gateway
                     .map(|gateway| gateway.started.with_label_values(&[function.to_string()])),
-                by_code: HashMap::new(),
+                by_code: HashMap::default(),
                 gone: AtomicBool::new(false),
             })
         });

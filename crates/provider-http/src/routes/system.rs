@@ -54,7 +54,7 @@ pub(super) async fn logs(
     )?;
     let function = request.function.clone();
     let lines = source.query(request).await?;
-    let until_stop = Box::pin(lines.take_until(app.draining.clone().cancelled_owned()));
+    let until_stop = Box::pin(lines.take_until(app.draining.begun_owned()));
     Ok(log_response(until_stop, &function).map(Body::new))
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn telemetry(
 
 /// Ready unless the server is on its way out.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response {
-    respond::empty(if app.draining.is_cancelled() {
+    respond::empty(if app.draining.has_begun() {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK

@@ -1,9 +1,11 @@
 //! One connection of a client: hyper, until a driver of our own takes its place.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::header::CONNECTION;
@@ -11,13 +13,13 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use provider_proxy::Peer;
 use provider_types::Resolver;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
-use super::stream::{Calls, ClientStream};
+use super::stream::{Calls, ClientStream, Patience};
+use crate::draining::Draining;
 use crate::guard::Local;
 use crate::service::{Front, ServiceBody, options_of_the_server, refuse};
 
@@ -33,18 +35,16 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub(super) struct Shared<R: Resolver> {
     pub(super) front: Front<R>,
     pub(super) control: Handle,
-    /// Cancelled once the server is told to stop; this worker's own, so that asking costs nothing.
-    pub(super) draining: CancellationToken,
+    pub(super) draining: Draining,
     pub(super) http: http1::Builder,
-    /// How long a client may take none of the bytes that wait for it.
-    pub(super) idle: Duration,
+    pub(super) patience: Patience,
 }
 
-/// How hyper is to treat connections.
-pub(super) fn http(header_timeout: Duration) -> http1::Builder {
+/// How hyper is to treat connections. It sets a timer for each request's header, which costs more
+/// than all else that it does for a small call: [`ClientStream`] keeps to that time instead.
+pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+    http.header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES);
     http
@@ -67,6 +67,9 @@ pub(super) async fn serve<R: Resolver>(
         let call = calls.begin();
         async move {
             let response = answer(&shared, &peer, local, request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                call.upgraded();
+            }
             Ok::<_, Infallible>(response.map(|body| body.counted(call)))
         }
     });
@@ -74,18 +77,29 @@ pub(super) async fn serve<R: Resolver>(
         http.serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
     );
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
-            match tokio::time::timeout(LAST_CALL, connection.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+    let mut stopping = pin!(draining.begun());
+    let mut waits = false;
+    let served = poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
         }
+        // It wakes this task once it waits: asking it again before that is of no use.
+        if waits && !draining.has_begun() {
+            return Poll::Pending;
+        }
+        waits = true;
+        ready!(stopping.as_mut().poll(cx));
+        Poll::Ready(None)
+    });
+    let ended = match served.await {
+        Some(ended) => ended,
+        None => match tokio::time::timeout(LAST_CALL, connection.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        },
     };
     if let Err(error) = ended {
         tracing::debug!(
@@ -108,7 +122,7 @@ async fn answer<R: Resolver>(
         .front
         .answer(Some(peer), request, Some((&shared.control, local)))
         .await;
-    if shared.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if shared.draining.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

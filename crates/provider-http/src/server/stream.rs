@@ -1,5 +1,5 @@
-//! A client's connection as bytes: TCP or Unix, with two courtesies that HTTP over TCP needs and a
-//! limit that nobody else can hold.
+//! A client's connection as bytes: TCP or Unix, with two courtesies that HTTP over TCP needs and two
+//! limits.
 //!
 //! * A client that shuts down its sending side and waits for the reply looks just like one that
 //!   left. The end of its bytes is kept from hyper while calls run, for [`PATIENCE`] without a byte
@@ -8,11 +8,12 @@
 //!   the reply that said why (413, 431). What still comes is read and thrown away for a moment.
 //! * A client that takes no byte for `idle_timeout` counts as gone. While it takes none, nobody asks
 //!   its reply for more, so no timer of the reply's own would notice; its call would last for ever.
+//! * A client has `header_timeout` for the header of a request, however slowly it trickles.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -83,19 +84,38 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// How many calls run on a connection; shared by the connection and its calls.
+/// What the server waits for, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// The header of a request, from the end of the one before or the connection's beginning.
+    pub(super) header: Duration,
+    /// A client that takes none of the bytes that wait for it.
+    pub(super) idle: Duration,
+}
+
+/// The calls on a connection; shared by the connection and its calls.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Calls(Arc<AtomicU32>);
+pub(super) struct Calls(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    running: AtomicU32,
+    /// Counts on, over the edge.
+    begun: AtomicU32,
+    /// What comes now is no HTTP.
+    upgraded: AtomicBool,
+}
 
 impl Calls {
     /// Counts a call until the guard is dropped.
     pub(super) fn begin(&self) -> CallGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         CallGuard(self.clone())
     }
 
     fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.running.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -103,9 +123,16 @@ impl Calls {
 #[derive(Debug)]
 pub(crate) struct CallGuard(Calls);
 
+impl CallGuard {
+    /// Its connection is a tunnel from here on.
+    pub(crate) fn upgraded(&self) {
+        self.0.0.upgraded.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -120,9 +147,12 @@ pub(super) struct ClientStream {
     ended: bool,
     /// When a client that has ended counts as gone.
     gone: Option<Pin<Box<Sleep>>>,
-    /// How long it may take none of the bytes that wait for it.
-    idle: Duration,
-    /// When that is over; set while bytes wait.
+    patience: Patience,
+    /// Since when a header is waited for, and how many calls had begun then.
+    waiting: Option<(u32, Instant)>,
+    /// Goes off when that takes too long, or earlier: it is not set anew for each header.
+    header: Option<Pin<Box<Sleep>>>,
+    /// When a client has taken nothing for too long; set while bytes wait.
     stalled: Option<Pin<Box<Sleep>>>,
     _open: TaskTrackerToken,
 }
@@ -131,7 +161,7 @@ impl ClientStream {
     pub(super) fn new(
         socket: Socket,
         calls: Calls,
-        idle: Duration,
+        patience: Patience,
         open: TaskTrackerToken,
     ) -> Self {
         Self {
@@ -139,7 +169,9 @@ impl ClientStream {
             calls,
             ended: false,
             gone: None,
-            idle,
+            patience,
+            waiting: None,
+            header: None,
             stalled: None,
             _open: open,
         }
@@ -152,6 +184,30 @@ impl ClientStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// Ready when the header of a request is waited for and takes too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let counts = &self.calls.0;
+        let begun = counts.begun.load(Ordering::Relaxed);
+        if self.calls.any() || counts.upgraded.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        let since = match self.waiting {
+            Some((calls, since)) if calls == begun => since,
+            _ => self.waiting.insert((begun, Instant::now())).1,
+        };
+        let due = since + self.patience.header;
+        let sleep = self
+            .header
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(due);
+        }
+    }
+
     /// Looks at what came of a write: bytes that the client takes prove that it is there.
     fn wrote(
         &mut self,
@@ -159,7 +215,7 @@ impl ClientStream {
         wrote: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if wrote.is_pending() {
-            let idle = self.idle;
+            let idle = self.patience.idle;
             let stalled = self
                 .stalled
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
@@ -182,7 +238,10 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         if !self.ended {
             let before = buf.filled().len();
-            ready!(self.socket()?.poll_read(cx, buf))?;
+            if self.socket()?.poll_read(cx, buf)?.is_pending() {
+                ready!(self.poll_late(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
             if buf.filled().len() > before || buf.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }

@@ -16,6 +16,7 @@ use super::ServeError;
 use super::connection::{self, Shared};
 use super::listen::Listener;
 use super::stream::{Calls, ClientStream, Socket};
+use crate::draining::Draining;
 use crate::guard::Local;
 
 /// How long to wait after an accept that failed for lack of something, descriptors for example.
@@ -25,7 +26,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Stops {
     /// The server is told to stop.
-    pub(super) draining: CancellationToken,
+    pub(super) draining: Draining,
     /// Nobody waits any longer: what still runs is cut.
     pub(super) over: CancellationToken,
 }
@@ -95,7 +96,7 @@ async fn accept<R: Resolver>(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = draining.cancelled() => break,
+            () = draining.begun() => break,
             accepted = acceptor.accept() => accepted,
         };
         match accepted {
@@ -151,7 +152,7 @@ fn spawn<R: Resolver>((socket, peer): Accepted, shared: &Arc<Shared<R>>, open: &
         Socket::Unix(_) => Local::Unix,
     };
     let calls = Calls::default();
-    let stream = ClientStream::new(socket, calls.clone(), shared.idle, open.token());
+    let stream = ClientStream::new(socket, calls.clone(), shared.patience, open.token());
     let shared = Arc::clone(shared);
     tokio::spawn(connection::serve(shared, stream, calls, peer, local));
 }

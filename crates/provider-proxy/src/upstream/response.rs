@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use thiserror::Error;
 
@@ -28,7 +28,7 @@ pub(crate) enum Invalid {
     TooLarge,
     #[error("a header cannot be passed on")]
     Header,
-    #[error("content-length and transfer-encoding contradict each other or themselves")]
+    #[error("its length is not a number, is said twice or is coded in an unknown way")]
     Framing,
     #[error("a chunk does not begin with its length")]
     Chunk,
@@ -48,17 +48,16 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Takes a head off the front of `buffer`; `None` if it has not come whole. `is_head` is true
-    /// if HEAD was asked.
-    pub(crate) fn take(buffer: &mut BytesMut, is_head: bool) -> Result<Option<Self>, Invalid> {
-        let Some(end) = end_of_head(buffer) else {
-            return if buffer.len() > MAX_HEAD {
-                Err(Invalid::TooLarge)
-            } else {
-                Ok(None)
-            };
+    /// Takes a head off the front of `buffer`; `None` if it has not come whole. `seen` is 0 at
+    /// first and then what the last look left there; `is_head` is true if HEAD was asked.
+    pub(crate) fn take(
+        buffer: &mut BytesMut,
+        seen: &mut usize,
+        is_head: bool,
+    ) -> Result<Option<Self>, Invalid> {
+        let Some(raw) = take_lines(buffer, seen)? else {
+            return Ok(None);
         };
-        let raw = buffer.split_to(end).freeze();
         let mut few = [const { MaybeUninit::uninit() }; USUAL_LINES];
         match Self::parse(&raw, &mut few, is_head) {
             Err(Invalid::Head(httparse::Error::TooManyHeaders)) => {
@@ -84,23 +83,18 @@ impl Head {
         else {
             return Err(Invalid::Head(httparse::Error::Status));
         };
-        let status = StatusCode::from_u16(status)
-            .map_err(|_| Invalid::Head(httparse::Error::Status))?;
-        let headers = fields(raw, response.headers)?;
-        let connection = headers.get_all(http::header::CONNECTION);
-        let says = |token: &[u8]| {
-            let mut tokens = connection
-                .iter()
-                .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-            tokens.any(|said| said.trim_ascii().eq_ignore_ascii_case(token))
-        };
-        let coding = Coding::of(status, &headers, is_head)?;
+        let status =
+            StatusCode::from_u16(status).map_err(|_| Invalid::Head(httparse::Error::Status))?;
+        let (headers, mut framing) = fields(raw, response.headers)?;
+        // HTTP/1.0 has no chunks. RFC 9112 6.1.
+        framing.unsound |= framing.chunked && minor == 0;
+        let coding = framing.coding(status, is_head)?;
         Ok(Self {
             status,
+            headers,
             // The connection of a function that speaks HTTP/1.0 is closed even if it says that it
             // would stay: what it makes of a chunked request is anybody's guess.
-            reusable: minor == 1 && !matches!(coding, Coding::UntilClose) && !says(b"close"),
-            headers,
+            reusable: minor == 1 && !framing.close && !matches!(coding, Coding::UntilClose),
             coding,
         })
     }
@@ -111,30 +105,89 @@ impl Head {
     }
 }
 
-/// Where the head ends: after the first empty line. A line may end without its CR, RFC 9112 2.2.
-fn end_of_head(buffer: &[u8]) -> Option<usize> {
-    let mut line = 0;
-    loop {
-        let rest = buffer.get(line..)?;
-        let length = rest.iter().position(|&byte| byte == b'\n')?;
-        line += length + 1;
-        if matches!(rest.get(..length), Some(b"" | b"\r")) {
-            return Some(line);
+/// Takes lines off the front, up to the first empty one. A line may end without its CR, RFC 9112
+/// 2.2. `seen` is how much was searched before.
+fn take_lines(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Bytes>, Invalid> {
+    while let Some(at) = memchr::memchr(b'\n', buffer.get(*seen..).unwrap_or_default()) {
+        let before = buffer.get(..*seen + at).unwrap_or_default();
+        *seen += at + 1;
+        let line = before.strip_suffix(b"\r").unwrap_or(before);
+        if line.is_empty() || line.ends_with(b"\n") {
+            return Ok(Some(buffer.split_to(std::mem::take(seen)).freeze()));
         }
+    }
+    *seen = buffer.len();
+    if buffer.len() > MAX_HEAD {
+        return Err(Invalid::TooLarge);
+    }
+    Ok(None)
+}
+
+/// What header lines say about where their message ends.
+#[derive(Debug, Default)]
+struct Framing {
+    length: Option<HeaderValue>,
+    chunked: bool,
+    /// They contradict each other, or name a coding that would reach the caller undecoded and
+    /// unannounced.
+    unsound: bool,
+    close: bool,
+}
+
+impl Framing {
+    fn see(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if name == CONTENT_LENGTH {
+            self.unsound |= self.length.as_ref().is_some_and(|other| other != value);
+            self.length = Some(value.clone());
+        } else if name == TRANSFER_ENCODING {
+            self.unsound |= self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            self.chunked = true;
+        } else if name == CONNECTION {
+            let mut tokens = value.as_bytes().split(|&byte| byte == b',');
+            self.close |= tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+        }
+    }
+
+    fn coding(&self, status: StatusCode, is_head: bool) -> Result<Coding, Invalid> {
+        // Both headers together may be an attempt to smuggle a second reply.
+        if self.unsound || (self.chunked && self.length.is_some()) {
+            return Err(Invalid::Framing);
+        }
+        let length = match &self.length {
+            None => None,
+            Some(length) => Some(digits(length).ok_or(Invalid::Framing)?),
+        };
+        let has_none = is_head
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok(match length {
+            _ if has_none => Coding::Length(0),
+            _ if self.chunked => Coding::Chunked(Chunked::Size),
+            Some(length) => Coding::Length(length),
+            None => Coding::UntilClose,
+        })
     }
 }
 
+/// A number of nothing but digits: no sign, no blank.
+fn digits(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
 /// Header lines as a map whose values share the bytes of the head.
-fn fields(raw: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Invalid> {
+fn fields(raw: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Framing), Invalid> {
     let mut headers = HeaderMap::with_capacity(lines.len());
+    let mut framing = Framing::default();
     for line in lines {
-        let name =
-            HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Invalid::Header)?;
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Invalid::Header)?;
         let value = HeaderValue::from_maybe_shared(raw.slice_ref(line.value))
             .map_err(|_| Invalid::Header)?;
+        framing.see(&name, &value);
         headers.append(name, value);
     }
-    Ok(headers)
+    Ok((headers, framing))
 }
 
 /// How a body ends, and how far it is. RFC 9112 6.3.
@@ -156,8 +209,8 @@ pub(crate) enum Chunked {
     Data(u64),
     /// The end of the line after a chunk.
     DataEnd,
-    /// What follows the last chunk.
-    Trailers,
+    /// What follows the last chunk; how much of it was seen.
+    Trailers(usize),
     Done,
 }
 
@@ -172,43 +225,6 @@ pub(crate) enum Part {
 }
 
 impl Coding {
-    fn of(status: StatusCode, headers: &HeaderMap, is_head: bool) -> Result<Self, Invalid> {
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let coding = codings.next();
-        if let Some(coding) = coding {
-            // Any other coding would reach the caller undecoded and unannounced; both headers
-            // together may be an attempt to smuggle a second reply.
-            if codings.next().is_some()
-                || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-                || headers.contains_key(CONTENT_LENGTH)
-            {
-                return Err(Invalid::Framing);
-            }
-        }
-        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-        let length = match lengths.next() {
-            None => None,
-            Some(first) => {
-                let agree = lengths.all(|other| other == first);
-                let length = first
-                    .to_str()
-                    .ok()
-                    .filter(|text| agree && text.bytes().all(|byte| byte.is_ascii_digit()))
-                    .and_then(|text| text.parse().ok());
-                Some(length.ok_or(Invalid::Framing)?)
-            }
-        };
-        let has_none = is_head
-            || status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        Ok(match (coding, length) {
-            _ if has_none => Self::Length(0),
-            (Some(_), _) => Self::Chunked(Chunked::Size),
-            (None, Some(length)) => Self::Length(length),
-            (None, None) => Self::UntilClose,
-        })
-    }
-
     /// Whether the body is over.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Done))
@@ -250,7 +266,7 @@ impl Chunked {
                     Ok(httparse::Status::Complete((line, size))) => {
                         buffer.advance(line);
                         *self = if size == 0 {
-                            Self::Trailers
+                            Self::Trailers(0)
                         } else {
                             Self::Data(size)
                         };
@@ -276,10 +292,11 @@ impl Chunked {
                     None if b"\r\n".starts_with(buffer) => return Ok(Part::NeedsMore),
                     _ => return Err(Invalid::Chunk),
                 },
-                Self::Trailers => {
-                    let Some(trailers) = take_trailers(buffer)? else {
+                Self::Trailers(seen) => {
+                    let Some(raw) = take_lines(buffer, seen)? else {
                         return Ok(Part::NeedsMore);
                     };
+                    let trailers = trailers(&raw)?;
                     *self = Self::Done;
                     if !trailers.is_empty() {
                         return Ok(Part::Trailers(trailers));
@@ -291,21 +308,16 @@ impl Chunked {
     }
 }
 
-fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Invalid> {
-    let Some(end) = end_of_head(buffer) else {
-        return if buffer.len() > MAX_HEAD {
-            Err(Invalid::TooLarge)
-        } else {
-            Ok(None)
-        };
-    };
-    let raw = buffer.split_to(end).freeze();
-    if end <= 2 {
-        return Ok(Some(HeaderMap::new()));
+fn trailers(raw: &Bytes) -> Result<HeaderMap, Invalid> {
+    if raw.len() <= 2 {
+        return Ok(HeaderMap::new());
     }
     let mut lines = vec![httparse::EMPTY_HEADER; MAX_LINES];
-    match httparse::parse_headers(&raw, &mut lines) {
-        Ok(httparse::Status::Complete((_, lines))) => fields(&raw, lines).map(Some),
+    match httparse::parse_headers(raw, &mut lines) {
+        Ok(httparse::Status::Complete((_, lines))) => Ok(fields(raw, lines)?.0),
         _ => Err(Invalid::Trailers),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,14 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(either!(self, socket => socket.poll_write_ready(cx)))?;
-            match either!(self, socket => socket.try_write_vectored(bytes)) {
+            let written = match bytes {
+                // The kernel takes a single piece with less ado.
+                [first, rest @ ..] if rest.iter().all(|piece| piece.is_empty()) => {
+                    either!(self, socket => socket.try_write(first))
+                }
+                _ => either!(self, socket => socket.try_write_vectored(bytes)),
+            };
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
