@@ -163,6 +163,24 @@ async fn a_client_that_trickles_its_header_is_cut() {
 }
 
 #[tokio::test]
+async fn each_header_on_a_connection_has_its_own_time() {
+    let server =
+        start(|s| s.config(config(|c| c.header_timeout = Duration::from_millis(400)))).await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let mut reply = [0; 1024];
+    // Longer than the limit in all, and no header longer than it.
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let ask = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(ask.as_bytes()).await.unwrap();
+        let read = client.read(&mut reply).await.unwrap();
+        assert!(reply[..read].starts_with(b"HTTP/1.1 200 "));
+    }
+    let closed = tokio::time::timeout(PATIENCE, client.read(&mut reply)).await;
+    assert_eq!(closed.expect("it was never closed").unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_missing_or_repeated_host_is_a_400_and_the_end_of_the_connection() {
     let server = start(|s| s).await;
     server.backend.add("f");
