@@ -181,6 +181,9 @@ async fn listen(inner: Arc<Inner>, mut events: BoxStream<RuntimeEvent>) {
     while let Some(event) = events.next().await {
         match event {
             RuntimeEvent::Ready(id) => inner.tell(&id, Signal::Ready(id.clone())),
+            RuntimeEvent::Unready { id, reason } => {
+                inner.tell(&id, Signal::Unready(id.clone(), reason));
+            }
             RuntimeEvent::Exited { id, reason } => {
                 inner.tell(&id, Signal::Exited(id.clone(), reason));
             }

@@ -39,6 +39,8 @@ pub(crate) enum Signal {
     Started(RuntimeInstance),
     /// An instance answers.
     Ready(InstanceId),
+    /// An instance answers no more or not yet, and what it lacks.
+    Unready(InstanceId, String),
     /// An instance ended by itself.
     Exited(InstanceId, ExitReason),
     /// Nothing is left of an instance; where it failed, why.
@@ -160,7 +162,8 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
             state.prepared(generation, answer, around, commands);
         }
         Signal::Started(instance) => state.started(instance, around.now),
-        Signal::Ready(id) => state.ready(&id, around.now),
+        Signal::Ready(id) => state.ready(&id, around),
+        Signal::Unready(id, reason) => state.unready(&id, reason, around),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
         Signal::Gone(id, failure) => {
             if let Some(why) = &failure {

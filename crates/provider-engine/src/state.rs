@@ -263,9 +263,27 @@ impl State {
     }
 
     /// An instance answers.
-    pub(crate) fn ready(&mut self, id: &InstanceId, now: Instant) {
+    pub(crate) fn ready(&mut self, id: &InstanceId, around: &Around<'_>) {
         if let Some(instance) = self.instances.get_mut(id) {
-            instance.ready_since.get_or_insert(now);
+            instance.ready_since.get_or_insert(around.now);
+            if let Some(replica) = &instance.replica {
+                around.slot.resume(replica);
+            }
+        }
+    }
+
+    /// An instance answers no more, or not yet. It has as long to get ready as one that starts.
+    pub(crate) fn unready(&mut self, id: &InstanceId, reason: String, around: &Around<'_>) {
+        if let Some(instance) = self.instances.get_mut(id)
+            && !instance.is_leaving()
+        {
+            instance.unready = Some(reason);
+            if instance.ready_since.take().is_some() {
+                instance.started = Some(around.now);
+            }
+            if let Some(replica) = &instance.replica {
+                around.slot.suspend(replica);
+            }
         }
     }
 
@@ -595,7 +613,8 @@ impl State {
 
     /// How many instances take calls.
     pub(crate) fn available(&self) -> u64 {
-        let serving = |instance: &&Instance| instance.replica.is_some();
+        let serving =
+            |instance: &&Instance| instance.replica.is_some() && instance.ready_since.is_some();
         self.instances.values().filter(serving).count() as u64
     }
 }

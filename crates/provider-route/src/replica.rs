@@ -115,6 +115,10 @@ impl ReplicaInner {
         self.word.take_used()
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.word.is_draining()
+    }
+
     pub(crate) fn is_drained(&self) -> bool {
         self.word.is_drained()
     }

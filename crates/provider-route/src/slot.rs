@@ -114,6 +114,27 @@ impl Slot {
         }
     }
 
+    /// Sends no further call to a replica that may come back: see [`Slot::resume`]. Those in flight go
+    /// on, and it does not drain.
+    pub fn suspend(&self, replica: &Replica) {
+        self.0
+            .change(|set| set.replicas.retain(|kept| !Arc::ptr_eq(kept, &replica.0)));
+    }
+
+    /// Sends calls to a suspended replica again, under the limit that it had: those still in flight
+    /// count. One that was removed meanwhile stays away.
+    pub fn resume(&self, replica: &Replica) {
+        self.0.change(|set| {
+            let present = set
+                .replicas
+                .iter()
+                .any(|kept| Arc::ptr_eq(kept, &replica.0));
+            if !present && !set.closed && !replica.0.is_draining() {
+                set.replicas.push(Arc::clone(&replica.0));
+            }
+        });
+    }
+
     /// Says why there is no replica, for as long as there is none.
     pub fn set_absence(&self, absence: Absence) {
         if self.0.set.load().absence != absence {

@@ -48,6 +48,11 @@ impl Word {
         self.0.fetch_or(DRAINING, Ordering::AcqRel);
     }
 
+    /// Whether it drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & DRAINING != 0
+    }
+
     /// Whether it drains and nothing is in flight.
     pub(crate) fn is_drained(&self) -> bool {
         self.0.load(Ordering::Acquire) & !USED == DRAINING

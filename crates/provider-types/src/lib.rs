@@ -27,6 +27,7 @@ mod error;
 mod logs;
 mod names;
 mod quantity;
+mod ready;
 mod resolve;
 mod runtime;
 mod scale;
@@ -47,6 +48,7 @@ pub use names::{
     DEFAULT_NAMESPACE, FunctionName, FunctionRef, NameError, NameRule, Namespace, SecretName,
 };
 pub use quantity::{Quantity, QuantityError};
+pub use ready::ReadyProbe;
 pub use resolve::{
     Call, Endpoint, EndpointAddress, Lease, Phases, Report, ResolveError, Resolver,
     UpstreamProtocol,

@@ -280,6 +280,13 @@ impl Watched {
                     .events
                     .send(RuntimeEvent::Ready(self.id.clone()));
             }
+            Report::Unready(reason) => {
+                let id = self.id.clone();
+                let _ = self
+                    .shared
+                    .events
+                    .send(RuntimeEvent::Unready { id, reason });
+            }
             Report::Failed(why) => self.cause = Some(ExitReason::StartFailed(why)),
             Report::ExitedWith(code) => self.cause = Some(ExitReason::Code(code)),
             Report::KilledBy(signal) => self.cause = Some(ExitReason::Signal(signal)),

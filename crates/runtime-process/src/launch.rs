@@ -10,6 +10,7 @@ use std::time::Duration;
 use provider_watchdog::{ConfigError, Environment, WatchdogConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::readiness::Readiness;
 use crate::sandbox::Rules;
 
 /// Everything that the watchdog of one instance needs to know.
@@ -25,6 +26,8 @@ pub(crate) struct Launch {
     pub(crate) environment: BTreeMap<String, String>,
     /// How the watchdog works.
     pub(crate) settings: Settings,
+    /// How it says that it is ready.
+    pub(crate) readiness: Readiness,
     /// Where the watchdog makes its socket; may be longer than a socket's address.
     pub(crate) socket_dir: PathBuf,
     /// What the instance may touch; `None` is everything that its user may.
@@ -49,6 +52,8 @@ pub(crate) struct Settings {
 pub(crate) enum Report {
     /// Calls may come.
     Ready,
+    /// Calls may not come, or not yet; why, for the status.
+    Unready(String),
     /// It cannot run; why, for the status.
     Failed(String),
     /// The program that was to stay has exited with this code.

@@ -45,6 +45,7 @@ mod launch;
 mod lines;
 mod processes;
 mod program;
+mod readiness;
 mod runtime;
 mod sandbox;
 mod user;

@@ -30,6 +30,7 @@ use crate::launch::{Launch, Settings};
 use crate::lines::LineSource;
 use crate::processes;
 use crate::program::{IMAGE_NOT_RUN_ANNOTATION, Mode, Places, Program};
+use crate::readiness::Readiness;
 use crate::sandbox::{Rules, SandboxStatus, holds};
 use provider_watchdog::causes;
 
@@ -171,6 +172,7 @@ impl Inner {
             Mode::Http(HttpMode::Told) => Some((Ipv4Addr::LOCALHOST, 1).into()),
             Mode::Watchdog => None,
         };
+        Readiness::of(spec)?;
         self.settings(spec, listens)
             .watchdog_config()
             .map_err(|error| ProviderError::invalid(format!("envVars: {}", causes(&error))))?;
@@ -198,6 +200,7 @@ impl Inner {
     fn start(&self, spec: &InstanceSpec) -> Result<RuntimeInstance, ProviderError> {
         let function = &spec.function;
         let program = self.resolve(function)?;
+        let readiness = Readiness::of(function)?;
         let port = match &program.mode {
             Mode::Http(HttpMode::Told) => Some(self.ports.take().map_err(|error| {
                 ProviderError::unavailable("there is no free port for the program")
@@ -217,7 +220,7 @@ impl Inner {
             Some(address) => (Endpoint::tcp(address), None),
             None => unix_endpoint(&dir).map_err(failed("the instance's directory is gone"))?,
         };
-        let launch = self.launch(function, &program, &dir, listens);
+        let launch = self.launch(function, &program, &dir, readiness, listens);
         let started = match instance::spawn(&self.config, &launch, &self.shared) {
             Ok(started) => started,
             Err(error) => {
@@ -261,6 +264,7 @@ impl Inner {
         spec: &FunctionSpec,
         program: &Program,
         dir: &InstanceDir,
+        readiness: Readiness,
         listens: Option<SocketAddr>,
     ) -> Launch {
         let config = &self.config;
@@ -302,6 +306,7 @@ impl Inner {
             command: program.command.clone(),
             environment: environment::environment(spec, place),
             settings: self.settings(spec, listens),
+            readiness,
             socket_dir: dir.path().to_owned(),
             working_dir,
             rules,

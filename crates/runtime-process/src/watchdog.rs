@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::io::{self, BufRead as _, Read as _, Write as _};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,23 +15,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use provider_watchdog::{Logs, Watchdog, WatchdogError, causes, tree};
-use tokio::net::TcpStream;
 use tokio::net::unix::pipe::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::instance_dir::SOCKET;
 use crate::launch::{Launch, Report};
 use crate::processes;
+use crate::readiness::Found;
 
 /// How long the kernel may take to end killed processes.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Between two looks for orphans that have ended.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
-
-/// Between two attempts to reach a program that does not listen yet.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs one instance's watchdog. Call it first thing in `main`, before any thread is started, when
 /// the first argument is [`crate::WATCHDOG_ARGUMENT`].
@@ -182,10 +177,13 @@ async fn serve(
         }
     };
     let ready = async {
-        if let Some(address) = launch.settings.listens {
-            until_it_listens(address).await;
-        }
-        provider.tell(&Report::Ready);
+        let watch = launch.readiness.watch(launch.settings.listens, |found| {
+            provider.tell(&match found {
+                Found::Ready => Report::Ready,
+                Found::Unready(why) => Report::Unready(why),
+            });
+        });
+        watch.await;
         std::future::pending::<Infallible>().await
     };
     let served = tokio::select! {
@@ -229,13 +227,4 @@ async fn reap_orphans(mut children: Signal) -> Infallible {
 /// told not to block.
 fn pipe(end: impl AsFd) -> io::Result<Sender> {
     Sender::from_owned_fd(end.as_fd().try_clone_to_owned()?)
-}
-
-/// A program gets no more notice of its readiness than that it takes a connection.
-async fn until_it_listens(address: SocketAddr) {
-    let mut pause = FIRST_PAUSE;
-    while TcpStream::connect(address).await.is_err() {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
 }

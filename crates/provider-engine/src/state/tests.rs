@@ -79,7 +79,7 @@ impl World {
         let id = self.running[index].0.clone();
         self.step(|state, around, _| {
             state.started(found(&id), around.now);
-            state.ready(&id, around.now);
+            state.ready(&id, around);
         });
     }
 
@@ -246,4 +246,42 @@ fn the_time_to_get_ready_does_not_run_while_a_start_waits_for_its_turn() {
     world.pass(world.config.ready_timeout * 2);
     assert!(world.told_to_leave().is_empty());
     assert_eq!(world.state.next_look(world.now, &world.config), None);
+}
+
+#[test]
+fn one_that_is_unready_gets_no_calls_and_comes_back_or_is_replaced() {
+    let mut world = World::new(1);
+    world.look();
+    world.ready(0);
+    assert_eq!((world.serving(), world.state.available()), (1, 1));
+    let id = world.running[0].0.clone();
+    let unready = |world: &mut World| {
+        let why = "GET /ready was answered with 503".to_owned();
+        world.step(|state, around, _| state.unready(&id, why, around));
+    };
+    world.pass(Duration::from_secs(300));
+    unready(&mut world);
+    assert_eq!((world.serving(), world.state.available()), (0, 0));
+    assert_eq!(
+        world.state.lacks(),
+        Some("GET /ready was answered with 503")
+    );
+    assert!(world.told_to_leave().is_empty());
+    world.pass(Duration::from_secs(30));
+    world.ready(0);
+    assert_eq!((world.serving(), world.state.available()), (1, 1));
+
+    // It has the time of one that starts, and is then as bad as one that did not.
+    unready(&mut world);
+    world.pass(world.config.ready_timeout);
+    assert_eq!(world.told_to_leave(), [0]);
+    assert!(
+        world
+            .state
+            .trouble
+            .last_error
+            .as_ref()
+            .unwrap()
+            .contains("503")
+    );
 }

@@ -439,3 +439,36 @@ async fn under_contention_every_call_gets_its_turn_and_no_limit_is_passed() {
     assert_eq!(done.load(Ordering::Relaxed), 200 * 50);
     assert_eq!((slot.waiting(), slot.in_flight()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_replica_gets_no_calls_and_comes_back_with_those_it_has() {
+    let (table, slot, f) = table_with("f");
+    let (one, two) = (
+        slot.add(endpoint(1), at_most(1)),
+        slot.add(endpoint(2), None),
+    );
+    let held: Vec<_> = (0..20)
+        .map(|_| at_once(&table, Call::new(&f)).unwrap().unwrap())
+        .collect();
+    assert_eq!(one.in_flight(), 1);
+    slot.suspend(&one);
+    for _ in 0..20 {
+        let lease = at_once(&table, Call::new(&f)).unwrap().unwrap();
+        assert_eq!(port_of(&lease), 2);
+    }
+    // It still has its call, and its limit.
+    slot.resume(&one);
+    slot.resume(&one);
+    slot.suspend(&two);
+    assert!(at_once(&table, Call::new(&f)).is_none());
+    drop(held);
+    assert_eq!(
+        port_of(&at_once(&table, Call::new(&f)).unwrap().unwrap()),
+        1
+    );
+
+    slot.remove(&one);
+    slot.resume(&one);
+    assert!(slot.replicas().is_empty());
+    one.drained().await;
+}

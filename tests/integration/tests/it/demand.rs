@@ -245,6 +245,75 @@ async fn asleep_is_asleep_after_a_kill_and_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn calls_wait_until_the_readiness_path_answers_and_stop_when_it_does_not() {
+    let place = Place::new();
+    place.script("slow", SLOW_TO_LEARN);
+    let provider = place.start().await;
+    let gate = place.path("tmp/ready");
+    let mut deployment = with(
+        image("it", "slow"),
+        json!({"mode": "http", "GATE": gate.display().to_string()}),
+    );
+    deployment["annotations"] = json!({
+        "com.openfaas.ready.http.path": "/learned",
+        "com.openfaas.ready.http.periodSeconds": "100ms",
+        "com.openfaas.ready.http.failureThreshold": "2",
+    });
+    provider.deployed(deployment.clone()).await;
+    // It listens, and says that it is not ready.
+    let lacks = async |word: &str| {
+        let deadline = Instant::now() + crate::support::PATIENCE;
+        loop {
+            let status = provider.status("it").await;
+            let said = status["annotations"]["dev.provider.status"].as_str();
+            if said.is_some_and(|said| said.contains(word)) {
+                assert_eq!(status["availableReplicas"].as_u64().unwrap_or(0), 0);
+                return;
+            }
+            assert!(Instant::now() < deadline, "{status}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    lacks("GET /learned does not say that it is ready: the answer was 503").await;
+    let call = provider.called("it", "");
+    let open = async {
+        sleep(Duration::from_millis(300)).await;
+        std::fs::write(&gate, "").unwrap();
+    };
+    let (reply, ()) = tokio::join!(call, open);
+    assert_eq!(reply, "learned");
+    provider.available("it", 1).await;
+    std::fs::remove_file(&gate).unwrap();
+    lacks("503").await;
+    std::fs::write(&gate, "").unwrap();
+    provider.available("it", 1).await;
+    provider.called("it", "").await;
+
+    deployment["service"] = json!("wrong");
+    deployment["annotations"] = json!({"com.openfaas.ready.http.path": "learned"});
+    let (status, said) = provider.deploy(&deployment).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    assert!(said.contains("starts with /"), "{said}");
+}
+
+/// Is ready, and answers so at `/learned`, while a file is there; other paths are calls, which must
+/// not come before.
+const SLOW_TO_LEARN: &str = r#"#!/usr/bin/perl
+use strict; use IO::Socket::INET;
+$| = 1; $SIG{TERM} = sub { exit 0 };
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT},
+    Listen => 5, ReuseAddr => 1) or die "cannot listen: $!";
+while (my $client = $server->accept) {
+    my $request = <$client>;
+    while (my $line = <$client>) { last if $line =~ /^\r?\n$/ }
+    my $ready = -e $ENV{GATE};
+    my $status = $request =~ m{^GET /learned } ? ($ready ? 200 : 503) : ($ready ? 200 : 500);
+    print $client "HTTP/1.1 $status X\r\nContent-Length: 7\r\nConnection: close\r\n\r\nlearned";
+    close $client;
+}
+"#;
+
 /// Answers an upgrade with 101 and then repeats each line.
 const ECHO_TUNNEL: &str = r#"#!/usr/bin/perl
 use strict; use IO::Socket::INET;
