@@ -39,7 +39,7 @@ Variables, each with the flag's meaning where there is one:
 Exit codes:
   0  told to stop, and drained
   1  failed while it ran
-  2  a flag or variable is wrong
+  2  a flag, a variable or a stack file is wrong
   3  an address cannot be listened on
   4  the state directory, or another one, cannot be used
   5  the credentials cannot be used
@@ -52,7 +52,9 @@ Examples:
   faas-process --listen 0.0.0.0:8080 --basic-auth --secret-mount-path /etc/faas
       for others, with the user and password in /etc/faas/basic-auth-user and basic-auth-password
   faas-process --functions-dir ./functions
-      so that image hello means ./functions/hello";
+      so that image hello means ./functions/hello
+  faas-process --stack stack.yaml --watch
+      to develop functions: what is saved is deployed";
 
 /// The whole command line: without a command the provider serves, by its flags.
 #[derive(Debug, Parser)]
@@ -65,8 +67,8 @@ pub(crate) struct CommandLine {
     pub(crate) serve: Args,
 }
 
-/// The flags of a provider that serves. A flag wins over its variable; `--ephemeral` and
-/// `--no-sandbox` have none, so that both are seen where the provider is started.
+/// The flags of a provider that serves. A flag wins over its variable; `--ephemeral`, `--stack`,
+/// `--watch` and `--no-sandbox` have none, so that they are seen where the provider is started.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on: HOST:PORT, :PORT for all interfaces, or unix:/PATH [default:
@@ -94,6 +96,13 @@ pub(crate) struct Args {
     /// Keep the state in a temporary directory, and take a free port unless --listen names one
     #[arg(long, conflicts_with = "state_dir", help_heading = "Directories")]
     pub(crate) ephemeral: bool,
+
+    /// Deploy the functions of a stack file, as faas-cli reads it; may be repeated
+    #[arg(long, value_name = "FILE", help_heading = "Functions")]
+    pub(crate) stack: Vec<PathBuf>,
+    /// Keep to the stack files while they, or the programs in them, change
+    #[arg(long, help_heading = "Functions")]
+    pub(crate) watch: bool,
 
     /// Ask for credentials, which are in the files basic-auth-user and basic-auth-password
     #[arg(long, help_heading = "Protection")]

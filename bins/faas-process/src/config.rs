@@ -12,6 +12,7 @@ use runtime_process::{ProcessConfig, User};
 use crate::args::Args;
 use crate::bounds::Bounds;
 use crate::failure::{Failure, Kind, OrFail as _};
+use crate::stacks::{self, Stacks};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     /// Removes the state again.
     pub(crate) temporary: Option<tempfile::TempDir>,
     pub(crate) functions_dir: Option<PathBuf>,
+    pub(crate) stacks: Option<Stacks>,
     pub(crate) run_as: Option<User>,
     pub(crate) sandbox: bool,
 }
@@ -75,6 +77,15 @@ impl Settings {
         let listen_is_default = listen.is_none();
         let listen = listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
         let run_as = args.run_as.or_else(|| variable("run_as"));
+        let functions_dir = args
+            .functions_dir
+            .or_else(|| variable("functions_dir").map(PathBuf::from));
+        let mut options = stacks::options(&http);
+        if let Some(programs) = &mut options.programs {
+            programs.functions_dir = functions_dir.clone().map(absolute);
+            programs.ignored.push(state_dir.clone());
+        }
+        let stacks = Stacks::read(args.stack, args.watch, options)?;
         Ok(Self {
             http,
             bounds: Bounds::read(variable)?,
@@ -84,9 +95,8 @@ impl Settings {
             metrics_listen: args.metrics_listen.or_else(|| variable("metrics_listen")),
             state_dir,
             temporary,
-            functions_dir: args
-                .functions_dir
-                .or_else(|| variable("functions_dir").map(PathBuf::from)),
+            functions_dir,
+            stacks,
             run_as: run_as.as_deref().map(user).transpose()?,
             sandbox: !args.no_sandbox,
         })

@@ -14,6 +14,7 @@ mod failure;
 mod service_manager;
 mod setup;
 mod signals;
+mod stacks;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -127,6 +128,8 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     // Where nobody reads it, nobody misses it.
     let _ = write!(io::stdout(), "{banner}");
     notify.ready();
+    let stacks = settings.stacks.as_ref();
+    let stacks = stacks.map(|stacks| stacks.keep(&engine)).transpose()?;
     let stop = async {
         signals.clone().reach(1).await;
         notify.stopping();
@@ -135,6 +138,9 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         served = server.serve_until(stop) => served.map(drop),
         () = signals.clone().reach(2) => Ok(()),
     };
+    if let Some(stacks) = stacks {
+        stacks.abort();
+    }
     tokio::select! {
         () = engine.shutdown(settings.http.drain_timeout) => {}
         () = signals.reach(2) => {}

@@ -1,6 +1,7 @@
 //! Bringing a provider to what a stack says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use provider_types::wire::FunctionStatus;
 use provider_types::{
     CallContext, CreateNamespace, CreateSecret, DeleteFunction, DeployFunction, ErrorKind,
     FunctionName, FunctionRef, FunctionSpec, GetFunction, ListFunctions, ListNamespaces,
-    ListSecrets, NameRule, Namespace, NamespaceStore, Outcome, Provider, ProviderError, SecretName,
-    SecretStore, UpdateFunction, UpdateSecret,
+    ListSecrets, NameRule, Namespace, NamespaceStore, Outcome, Progress, Provider, ProviderError,
+    SecretName, SecretStore, UpdateFunction, UpdateSecret,
 };
 
 use crate::problem::Problem;
@@ -30,8 +31,8 @@ pub struct Applier {
     secrets: Option<Arc<dyn SecretStore>>,
     namespaces: Option<Arc<dyn NamespaceStore>>,
     applied: BTreeMap<FunctionRef, Applied>,
-    /// Those that could not be brought to what they are to be.
-    failed: BTreeSet<FunctionRef>,
+    /// Those that could not be brought to what they are to be, and what was said of them.
+    failed: BTreeMap<FunctionRef, String>,
     known_secrets: BTreeMap<SecretKey, u64>,
     hasher: RandomState,
 }
@@ -55,8 +56,21 @@ pub struct Step {
     pub function: FunctionRef,
     /// What was done, or why it could not be; the problem's source is what the back-end said.
     pub outcome: Result<Change, Problem>,
+    /// Whether the back-end was finished with it.
+    pub progress: Progress,
     /// What the back-end remarked.
     pub warnings: Vec<String>,
+}
+
+impl Step {
+    fn new(function: FunctionRef, outcome: Result<Change, Problem>) -> Self {
+        Self {
+            function,
+            outcome,
+            progress: Progress::Done,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// What a function went through.
@@ -92,7 +106,7 @@ impl Applier {
             secrets: None,
             namespaces: None,
             applied: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             known_secrets: BTreeMap::new(),
             hasher: RandomState::new(),
         }
@@ -116,8 +130,11 @@ impl Applier {
     /// files and are no longer in them. All others are left alone.
     ///
     /// One function that fails does not stop the others. The report has the functions by name; those
-    /// that were applied before and are as they were then are not in it.
+    /// that are as they were the last time, or fail as they did then, are not in it.
     pub async fn apply(&mut self, stack: &Stack) -> Vec<Step> {
+        let is_in = |name: &FunctionRef| stack.functions.iter().any(|it| it.spec.function == *name);
+        self.applied.retain(|name, _| is_in(name));
+        self.failed.retain(|name, _| is_in(name));
         let mut steps = Vec::new();
         let namespaces = self.make_namespaces(stack).await;
         for namespace in &namespaces {
@@ -136,14 +153,7 @@ impl Applier {
                         ready.push((function, wanted));
                     }
                 }
-                Err(problem) => {
-                    self.fail(&function.spec.function);
-                    steps.push(Step {
-                        function: function.spec.function.clone(),
-                        outcome: Err(problem),
-                        warnings: Vec::new(),
-                    });
-                }
+                Err(problem) => steps.extend(self.failed(&function.spec.function, problem)),
             }
         }
         let mut work = Vec::new();
@@ -153,7 +163,7 @@ impl Applier {
             let changed = before.is_some_and(|before| {
                 before.revision != wanted.revision || before.secrets != wanted.secrets
             });
-            let forced = changed || self.failed.contains(name);
+            let forced = changed || self.failed.contains_key(name);
             let done = bring(self.provider.as_ref(), &function.spec, forced);
             work.push(async move { (function, wanted, done.await) });
         }
@@ -162,32 +172,35 @@ impl Applier {
             .collect()
             .await;
         for (function, wanted, done) in done {
-            let name = function.spec.function.clone();
-            let (outcome, warnings) = match done {
+            let name = &function.spec.function;
+            match done {
                 Ok((change, outcome)) => {
-                    self.failed.remove(&name);
+                    self.failed.remove(name);
                     self.applied.insert(name.clone(), wanted);
-                    (Ok(change), outcome.warnings)
+                    let mut step = Step::new(name.clone(), Ok(change));
+                    step.progress = outcome.progress;
+                    step.warnings = outcome.warnings;
+                    steps.push(step);
                 }
-                Err(error) => {
-                    self.fail(&name);
-                    (Err(refused(function, error)), Vec::new())
-                }
-            };
-            steps.push(Step {
-                function: name,
-                outcome,
-                warnings,
-            });
+                Err(error) => steps.extend(self.failed(name, refused(function, error))),
+            }
         }
         steps.sort_by(|a, b| a.function.cmp(&b.function));
         steps
     }
 
-    /// The next time it is tried again, even if nothing in its specification has changed.
-    fn fail(&mut self, function: &FunctionRef) {
+    /// The next time it is tried again, even if nothing in its specification has changed. Gives
+    /// what is to be said of it, once.
+    fn failed(&mut self, function: &FunctionRef, problem: Problem) -> Option<Step> {
         self.applied.remove(function);
-        self.failed.insert(function.clone());
+        let mut said = problem.to_string();
+        let mut cause = problem.source();
+        while let Some(error) = cause {
+            said = format!("{said}: {error}");
+            cause = error.source();
+        }
+        let before = self.failed.insert(function.clone(), said.clone());
+        (before != Some(said)).then(|| Step::new(function.clone(), Err(problem)))
     }
 
     /// Makes the namespaces that are missing, and gives all that there are. What fails here, the
@@ -247,22 +260,14 @@ impl Applier {
                 continue;
             };
             let request = DeleteFunction::new(context(), name.clone());
-            let (outcome, warnings) = match self.provider.delete_function(request).await {
-                Ok(outcome) => (Ok(Change::Removed), outcome.warnings),
-                Err(error) if error.is_not_found() => (Ok(Change::Removed), Vec::new()),
-                Err(error) => {
+            let outcome = match self.provider.delete_function(request).await {
+                Err(error) if !error.is_not_found() => {
                     let message = format!("function {name} could not be removed");
-                    let problem = Problem::new(file, None, message).because(error);
-                    (Err(problem), Vec::new())
+                    Err(Problem::new(file, None, message).because(error))
                 }
+                _ => Ok(Change::Removed),
             };
-            self.applied.remove(&name);
-            self.failed.remove(&name);
-            steps.push(Step {
-                function: name,
-                outcome,
-                warnings,
-            });
+            steps.push(Step::new(name, outcome));
         }
     }
 

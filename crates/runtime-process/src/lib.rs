@@ -52,7 +52,7 @@ mod user;
 mod watchdog;
 
 pub use config::{ProcessConfig, SetupError, WATCHDOG_ARGUMENT, WatchdogCommand};
-pub use program::IMAGE_NOT_RUN_ANNOTATION;
+pub use program::{IMAGE_NOT_RUN_ANNOTATION, WORKING_DIRECTORY_ANNOTATION};
 pub use runtime::ProcessRuntime;
 pub use sandbox::SandboxStatus;
 pub use user::{User, UserError};

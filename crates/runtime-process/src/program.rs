@@ -13,6 +13,10 @@ use crate::http_mode::HttpMode;
 /// `faas-cli describe` shows annotations; those of this provider begin with `dev.provider.`.
 pub const IMAGE_NOT_RUN_ANNOTATION: &str = "dev.provider.image-not-run";
 
+/// The annotation of a deployment that names the directory its command runs in, by an absolute
+/// path, where the image names none: what a stack file says as `handler`.
+pub const WORKING_DIRECTORY_ANNOTATION: &str = "dev.provider.working-directory";
+
 /// Where programs are looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places<'a> {
@@ -27,7 +31,8 @@ pub(crate) struct Places<'a> {
 pub(crate) struct Program {
     /// The program's absolute path and its arguments; empty in the mode `static`.
     pub(crate) command: Vec<String>,
-    /// The image's directory, where it is one; instances run in it.
+    /// The image's directory, where it is one, or the one that was named beside it; instances run
+    /// in it.
     pub(crate) image_dir: Option<PathBuf>,
     /// Present where the image was not run: what the status says.
     pub(crate) image_not_run: Option<String>,
@@ -85,7 +90,11 @@ impl Program {
                 )));
             }
         };
-        let image = Image::find(&spec.image, places)?;
+        let directory = working_directory(spec)?;
+        let image = match (Image::find(&spec.image, places)?, &directory) {
+            (Image::Elsewhere, Some(directory)) => Image::Directory(directory.clone()),
+            (image, _) => image,
+        };
         if mode_name == "static" {
             return Self::of_files(spec, image);
         }
@@ -96,6 +105,7 @@ impl Program {
             Self::of_command(&spec.image, image, command_line, places)?
         };
         program.mode = mode;
+        program.image_dir = program.image_dir.or(directory);
         Ok(program)
     }
 
@@ -198,6 +208,21 @@ impl Program {
             Mode::Http(HttpMode::Told) | Mode::Watchdog => None,
         }
     }
+}
+
+/// The directory that a deployment names beside its image.
+fn working_directory(spec: &FunctionSpec) -> Result<Option<PathBuf>, ProviderError> {
+    let Some(path) = spec.annotations.get(WORKING_DIRECTORY_ANNOTATION) else {
+        return Ok(None);
+    };
+    let directory = Path::new(path);
+    if directory.is_absolute() && directory.is_dir() {
+        return Ok(Some(directory.to_owned()));
+    }
+    Err(ProviderError::invalid(format!(
+        "annotation {WORKING_DIRECTORY_ANNOTATION} is {path:?}, which is no directory here: give \
+         the absolute path of one, or leave it out"
+    )))
 }
 
 impl Image {

@@ -121,6 +121,10 @@ async fn one_that_fails_does_not_stop_the_others_and_is_tried_again() {
     backend.refuse(Some("a"));
     let failed = "a: stack.yaml:5:3: function a.openfaas-fn could not be deployed: no such program";
     assert_eq!(apply(&mut applier, &files).await, [failed, "b: deployed"]);
+    backend.asked();
+    // The same is not said again, but it is tried.
+    assert!(apply(&mut applier, &files).await.is_empty());
+    assert_eq!(backend.asked(), ["deploy a.openfaas-fn"]);
     backend.refuse(None);
     assert_eq!(apply(&mut applier, &files).await, ["a: deployed"]);
     assert!(apply(&mut applier, &files).await.is_empty());

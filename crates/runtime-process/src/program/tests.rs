@@ -44,13 +44,36 @@ impl Functions {
         process: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<Program, String> {
+        self.resolve_spec(image, process, |spec| {
+            spec.env_vars = variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+        })
+    }
+
+    fn resolve_in(
+        &self,
+        directory: &str,
+        image: &str,
+        process: Option<&str>,
+    ) -> Result<Program, String> {
+        self.resolve_spec(image, process, |spec| {
+            let key = WORKING_DIRECTORY_ANNOTATION.to_owned();
+            spec.annotations.insert(key, directory.to_owned());
+        })
+    }
+
+    fn resolve_spec(
+        &self,
+        image: &str,
+        process: Option<&str>,
+        change: impl FnOnce(&mut FunctionSpec),
+    ) -> Result<Program, String> {
         let name = FunctionName::new("it").unwrap();
         let mut spec = FunctionSpec::new(FunctionRef::new(name, Namespace::default()), image);
         spec.env_process = process.map(str::to_owned);
-        spec.env_vars = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        change(&mut spec);
         let places = Places {
             functions_dir: Some(self.0.path()),
             search_path: PATH,
@@ -210,4 +233,33 @@ fn a_fixed_port_allows_one_instance() {
         .resolve_with("single", None, &[("mode", "http")])
         .unwrap();
     assert_eq!(told.single_instance(), None);
+}
+
+#[test]
+fn a_directory_may_be_named_beside_the_image() {
+    let functions = Functions::new();
+    let hello = functions.text("hello");
+    let program = functions.resolve_in(&hello, "ghcr.io/a/b:1", Some("handler -x"));
+    let program = program.unwrap();
+    assert_eq!(
+        program.command,
+        [functions.text("hello/handler"), "-x".to_owned()]
+    );
+    assert_eq!(program.image_dir, Some(functions.path("hello")));
+    assert_eq!(program.image_not_run, None);
+    // What the image names here goes before it.
+    let program = functions.resolve_in(&hello, "single", None).unwrap();
+    assert_eq!(program.command, [functions.text("single")]);
+    assert_eq!(program.image_dir, Some(functions.path("hello")));
+    let other = functions.text("");
+    let program = functions
+        .resolve_in(&other, "hello", Some("handler"))
+        .unwrap();
+    assert_eq!(program.image_dir, Some(functions.path("hello")));
+
+    for wrong in ["hello", "/none", &functions.text("single")] {
+        let said = functions.resolve_in(wrong, "a:1", Some("cat")).unwrap_err();
+        assert!(said.contains(WORKING_DIRECTORY_ANNOTATION), "{said}");
+        assert!(said.contains("absolute path"), "{said}");
+    }
 }
