@@ -36,6 +36,9 @@ impl Display for Banner<'_> {
         writeln!(f, "  state     {}{kept}", settings.state_dir.display())?;
         writeln!(f, "  calls     {}", self.calls())?;
         writeln!(f, "  functions {}", self.functions())?;
+        if let Some(stacks) = &self.settings.stacks {
+            writeln!(f, "  stack     {stacks}")?;
+        }
         writeln!(
             f,
             "  budgets   {}",

@@ -8,6 +8,7 @@
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
 //! * `service_manager`: sockets from it, news to it
+//! * `stack`: functions of a stack file, followed while they change
 //! * `sandbox`: what a function may touch
 
 #![expect(
@@ -25,5 +26,6 @@ mod logs;
 mod sandbox;
 mod scaling;
 mod service_manager;
+mod stack;
 mod starting;
 mod support;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode};
@@ -87,6 +88,8 @@ pub(crate) struct Provider {
     pub(crate) url: String,
     /// What it printed at its start.
     pub(crate) banner: String,
+    /// What it logged so far.
+    pub(crate) log: Arc<Mutex<String>>,
     pub(crate) client: Client,
 }
 
@@ -115,12 +118,21 @@ impl Provider {
         }
         // A reader that never comes must not hold it up.
         let mut stderr = child.stderr.take().unwrap();
-        tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await });
+        let log = Arc::<Mutex<String>>::default();
+        let written = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
+                let text = String::from_utf8_lossy(&chunk[..length]);
+                written.lock().unwrap().push_str(&text);
+            }
+        });
         let url = banner.lines().next().unwrap().rsplit(' ').next().unwrap();
         Self {
             url: url.to_owned(),
             child,
             banner,
+            log,
             client: Client::builder().no_proxy().build().unwrap(),
         }
     }
@@ -202,6 +214,12 @@ impl Provider {
             assert!(Instant::now() < deadline, "{status}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until the log holds that.
+    pub(crate) async fn logged(&self, text: &str) {
+        let log = || self.log.lock().unwrap().clone();
+        until(text, || log().contains(text)).await;
     }
 
     pub(crate) fn pid(&self) -> String {

@@ -130,7 +130,8 @@ impl Session {
             let printed = std::fs::read_to_string(&log)
                 .unwrap()
                 .replace(&self.address, self.written)
-                .replace(&state.display().to_string(), "~/.local/state/faas-process");
+                .replace(&state.display().to_string(), "~/.local/state/faas-process")
+                .replace(&self.walk_directory(), DIRECTORY);
             if matches(expected, &printed) || Instant::now() >= deadline {
                 return printed;
             }
