@@ -10,6 +10,7 @@ mod banner;
 mod bounds;
 mod commands;
 mod config;
+mod control;
 mod failure;
 mod service_manager;
 mod setup;
@@ -106,6 +107,8 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let engine = Engine::open(config, Arc::new(runtime))
         .await
         .or_fail(Kind::Directory)?;
+
+    control::serve(&settings.state_dir, engine.clone());
 
     let mut server = Server::builder(engine.clone())
         .resolver(engine.resolver())

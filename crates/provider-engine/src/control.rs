@@ -71,7 +71,7 @@ impl ControlSocket {
     /// The next request of a caller that may ask. Others are turned away.
     ///
     /// # Errors
-    /// When the socket itself fails; there is no next request then.
+    /// When the process has no descriptors left, for one; a later call may work.
     pub async fn next(&self) -> io::Result<ControlRequest> {
         loop {
             let (stream, _) = self.listener.accept().await?;

@@ -59,8 +59,22 @@ pub enum EngineError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no store.
+    #[error("there is no state in {}", path.display())]
+    NoState {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The provider that runs on a state directory gives no backup.
+    #[error("the provider that uses {} gave no backup", path.display())]
+    NoBackup {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store cannot be opened or read.
-    #[error("cannot read the state in {}", path.display())]
+    #[error("cannot use the state in {}", path.display())]
     Store {
         /// The store.
         path: PathBuf,

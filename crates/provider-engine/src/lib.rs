@@ -91,6 +91,7 @@
 //! Builds with Rust 1.90.
 
 mod backoff;
+mod backup;
 mod blocking;
 mod config;
 mod control;
@@ -113,6 +114,7 @@ mod state_dir;
 mod status;
 mod store;
 
+pub use backup::{Backup, BackupError};
 pub use config::EngineConfig;
 pub use control::{ControlRequest, ControlSocket, control};
 pub use engine::Engine;

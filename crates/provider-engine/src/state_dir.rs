@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::EngineError;
 
+/// The name of the store in a state directory.
+pub(crate) const STORE: &str = "state.redb";
+
 /// A state directory that is ours until dropped.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -48,7 +51,7 @@ impl StateDir {
 
     /// Where the store is.
     pub(crate) fn store_path(&self) -> PathBuf {
-        self.path.join("state.redb")
+        self.path.join(STORE)
     }
 }
 

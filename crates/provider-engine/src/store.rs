@@ -19,7 +19,8 @@ mod record;
 mod tests;
 
 use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 
 use provider_types::wire::FunctionNamespace;
@@ -34,7 +35,7 @@ use self::medium::Directory;
 pub(crate) use self::medium::Medium;
 #[cfg(feature = "simulation")]
 pub(crate) use self::medium::OneFile;
-pub(crate) use self::record::{FunctionRecord, PreviousRecord};
+pub(crate) use self::record::{FunctionRecord, PreviousRecord, StoredFunction};
 use crate::error::EngineError;
 
 /// Desired state, in memory and on disk.
@@ -84,7 +85,6 @@ impl Store {
     }
 
     /// All that is kept, at one moment.
-    #[cfg(test)]
     pub(crate) fn snapshot(&self) -> Desired {
         self.desired().clone()
     }
@@ -415,13 +415,44 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Opens what a medium holds. A damaged store stays as it is, and a copy of it is kept.
+/// Reads a store without changing it.
+pub(crate) fn read(path: &Path) -> Result<Desired, EngineError> {
+    let medium = Directory::new(path);
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let bytes = medium.read().and_then(|bytes| bytes.ok_or_else(missing));
+    let bytes = bytes.map_err(|error| unusable(error.into(), path))?;
+    disk::look_through(bytes).map_err(|reason| refused(reason, &medium, path))
+}
+
+/// Puts other content in the place of a store, and says where the store is kept, if there was one.
+pub(crate) fn replace(path: &Path, desired: &Desired) -> Result<Option<PathBuf>, EngineError> {
+    let medium = Directory::new(path);
+    let unused = |n: &u32| !medium.beside(&before_restore(*n)).exists();
+    let keep = |bytes: Vec<u8>| {
+        let n = (1..).find(unused).unwrap_or_default();
+        medium.keep(&bytes, &before_restore(n))
+    };
+    let kept = medium.read().and_then(|bytes| bytes.map(keep).transpose());
+    let kept = kept.map_err(|error| unusable(error.into(), path))?;
+    Disk::make(Arc::new(medium), desired).map_err(|fault| unusable(fault, path))?;
+    Ok(kept)
+}
+
+fn before_restore(n: u32) -> String {
+    format!(".before-restore-{n}")
+}
+
+/// Opens what a medium holds.
 fn open(medium: impl Medium + 'static, path: &Path) -> Result<(Disk, Desired), EngineError> {
-    let path = path.to_owned();
     let medium: Arc<dyn Medium> = Arc::new(medium);
-    Disk::open(Arc::clone(&medium)).map_err(|unusable| match unusable {
+    Disk::open(Arc::clone(&medium)).map_err(|reason| refused(reason, &*medium, path))
+}
+
+/// Says why a store is not opened. A damaged one stays as it is, and a copy of it is kept.
+fn refused(reason: Unusable, medium: &dyn Medium, path: &Path) -> EngineError {
+    match reason {
         Unusable::Newer(found) => EngineError::Newer {
-            path,
+            path: path.to_owned(),
             found,
             known: migrate::SCHEMA,
         },
@@ -429,16 +460,20 @@ fn open(medium: impl Medium + 'static, path: &Path) -> Result<(Disk, Desired), E
             let digest = Sha256::digest(&bytes);
             let name: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
             EngineError::Damaged {
-                path,
+                path: path.to_owned(),
                 copy: medium.keep(&bytes, &format!(".damaged-{name}")).ok(),
                 source: fault.into(),
             }
         }
-        Unusable::Unreachable(fault) => EngineError::Store {
-            path,
-            source: fault.into(),
-        },
-    })
+        Unusable::Unreachable(fault) => unusable(fault, path),
+    }
+}
+
+fn unusable(fault: Fault, path: &Path) -> EngineError {
+    EngineError::Store {
+        path: path.to_owned(),
+        source: fault.into(),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -111,11 +111,7 @@ impl Disk {
     pub(crate) fn open(medium: Arc<dyn Medium>) -> Result<(Self, Desired), Unusable> {
         let unreachable = |error: io::Error| Unusable::Unreachable(error.into());
         let bytes = medium.read().map_err(unreachable)?;
-        let mut disk = Self {
-            medium,
-            database: None,
-            sync_failed: Arc::default(),
-        };
+        let mut disk = Self::new(medium);
         let Some(bytes) = bytes else {
             let nothing = Desired::default();
             disk.create(&nothing).map_err(Unusable::Unreachable)?;
@@ -129,6 +125,19 @@ impl Disk {
             );
         }
         Ok((disk, desired))
+    }
+
+    /// Makes a store that holds this, in the place of one that may be there.
+    pub(crate) fn make(medium: Arc<dyn Medium>, desired: &Desired) -> Result<(), Fault> {
+        Self::new(medium).create(desired)
+    }
+
+    fn new(medium: Arc<dyn Medium>) -> Self {
+        Self {
+            medium,
+            database: None,
+            sync_failed: Arc::default(),
+        }
     }
 
     /// Writes changes of `before` down, all or none. They are there for good when this returns.

@@ -34,7 +34,7 @@ pub(crate) struct PreviousRecord {
 /// wire, which is as stable as the API.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stored {
+pub(crate) struct StoredFunction {
     generation: u64,
     created_at_nanos: u64,
     replicas: u64,
@@ -72,9 +72,17 @@ impl FunctionRecord {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
+        Ok(serde_json::to_vec(&self.to_stored())?)
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::from_stored(serde_json::from_slice(bytes)?)
+    }
+
+    pub(crate) fn to_stored(&self) -> StoredFunction {
         let since_epoch = self.created_at.duration_since(UNIX_EPOCH);
         let nanos = since_epoch.unwrap_or_default().as_nanos();
-        let stored = Stored {
+        StoredFunction {
             generation: self.generation,
             created_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX),
             replicas: self.replicas,
@@ -84,12 +92,10 @@ impl FunctionRecord {
                 function: deployment(&previous.spec),
                 replicas: previous.replicas,
             }),
-        };
-        Ok(serde_json::to_vec(&stored)?)
+        }
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let stored: Stored = serde_json::from_slice(bytes)?;
+    pub(crate) fn from_stored(stored: StoredFunction) -> Result<Self, RecordError> {
         let previous = match stored.previous {
             Some(previous) => Some(PreviousRecord {
                 generation: previous.generation,
