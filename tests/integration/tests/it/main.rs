@@ -7,6 +7,8 @@
 //! * `demand`: to and from zero, autoscaling, limits and queues
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
+//! * `state`: backup, restore, export; kills; damaged stores
+//! * `disk`: a disk that is full or read-only
 //! * `service_manager`: sockets from it, news to it
 //! * `stack`: functions of a stack file, followed while they change
 //! * `sandbox`: what a function may touch
@@ -20,6 +22,7 @@
 
 mod demand;
 mod deploying;
+mod disk;
 mod ending;
 mod invoking;
 mod logs;
@@ -28,4 +31,5 @@ mod scaling;
 mod service_manager;
 mod stack;
 mod starting;
+mod state;
 mod support;
