@@ -29,6 +29,11 @@ pub struct EngineConfig {
     /// The least time that an instance has to finish its calls and end; a function's
     /// `grace_period`, or a longer `write_timeout`, overrules it. Default 30 s.
     pub stop_grace: Duration,
+    /// How long the runtime may take to answer; beyond the grace where it stops an instance. What
+    /// takes longer counts as failed, and the instance is ended. Default 60 s.
+    pub runtime_timeout: Duration,
+    /// How long the runtime may take to fetch what a function needs. Default 10 min.
+    pub prepare_timeout: Duration,
     /// How many instances may be starting at a time, over all functions. Default 8.
     pub parallel_starts: usize,
     /// The most log lines kept of one function. Default 10,000.
@@ -59,6 +64,8 @@ impl EngineConfig {
             ready_timeout: Duration::from_secs(60),
             start_grace: Duration::from_secs(1),
             stop_grace: Duration::from_secs(30),
+            runtime_timeout: Duration::from_secs(60),
+            prepare_timeout: Duration::from_secs(600),
             parallel_starts: 8,
             log_lines: 10_000,
             log_bytes: 16 * 1024 * 1024,
@@ -79,6 +86,8 @@ impl fmt::Debug for EngineConfig {
             .field("ready_timeout", &self.ready_timeout)
             .field("start_grace", &self.start_grace)
             .field("stop_grace", &self.stop_grace)
+            .field("runtime_timeout", &self.runtime_timeout)
+            .field("prepare_timeout", &self.prepare_timeout)
             .field("parallel_starts", &self.parallel_starts)
             .field("log_lines", &self.log_lines)
             .field("log_bytes", &self.log_bytes)

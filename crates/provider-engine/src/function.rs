@@ -6,14 +6,15 @@ use provider_route::Slot;
 use provider_types::{
     ExitReason, FunctionRef, InstanceId, Prepared, ProviderError, RuntimeInstance,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::backoff;
 use crate::inner::Inner;
-use crate::instance;
+use crate::instance::{self, Begin};
 use crate::log_store::FunctionLog;
 use crate::operations;
-use crate::state::{Around, Command, State};
+use crate::state::{Around, Command, Failure, State};
 
 /// A function that is deployed, or that was and still drains.
 #[derive(Debug)]
@@ -23,7 +24,11 @@ pub(crate) struct Function {
     pub(crate) log: Arc<FunctionLog>,
     state: Mutex<State>,
     signals: mpsc::UnboundedSender<Signal>,
-    changed: watch::Sender<()>,
+    /// Wakes in order, unlike a `watch`, so that a simulation can be repeated.
+    changed: Notify,
+    /// Held from a change's way to the disk until it is in `state`, so that both agree whenever it
+    /// is free.
+    pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
 /// What a function hears.
@@ -43,8 +48,10 @@ pub(crate) enum Signal {
     Unready(InstanceId, String),
     /// An instance ended by itself.
     Exited(InstanceId, ExitReason),
-    /// Nothing is left of an instance; where it failed, why.
-    Gone(InstanceId, Option<String>),
+    /// An instance failed, and this is why.
+    Failed(InstanceId, Failure),
+    /// Nothing is left of an instance.
+    Gone(InstanceId),
 }
 
 impl Function {
@@ -60,7 +67,8 @@ impl Function {
             )),
             state: Mutex::new(state),
             signals,
-            changed: watch::Sender::new(()),
+            changed: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
             function,
         });
         inner.spawn(drive(Arc::clone(inner), Arc::clone(&function), received));
@@ -84,15 +92,13 @@ impl Function {
 
     /// Waits until its state answers a question.
     pub(crate) async fn until<T>(&self, mut answer: impl FnMut(&State) -> Option<T>) -> T {
-        let mut changed = self.changed.subscribe();
         loop {
+            // Listen first and look then, or a change could come in between.
+            let changed = self.changed.notified();
             if let Some(answer) = answer(&self.state()) {
                 return answer;
             }
-            if changed.changed().await.is_err() {
-                // Cannot happen: the sender is in `self`.
-                std::future::pending::<()>().await;
-            }
+            changed.await;
         }
     }
 
@@ -130,9 +136,9 @@ async fn drive(
             (state.next_look(now, &inner.config), done)
         };
         for command in commands {
-            carry_out(&inner, &function, command).await;
+            carry_out(&inner, &function, command);
         }
-        function.changed.send_replace(());
+        function.changed.notify_waiters();
         if done {
             break;
         }
@@ -165,17 +171,18 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Ready(id) => state.ready(&id, around),
         Signal::Unready(id, reason) => state.unready(&id, reason, around),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
-        Signal::Gone(id, failure) => {
-            if let Some(why) = &failure {
-                let function = &state.target.spec.function;
-                tracing::warn!(%function, instance = %id, why, "an instance failed");
-            }
-            state.gone(&id, failure, around, commands);
+        Signal::Failed(id, failure) => {
+            let function = state.target.spec.function.clone();
+            let (why, exit) = (failure.why.clone(), failure.exit.clone());
+            state.instance_failed(&id, failure, around, commands);
+            let failures = state.trouble.failures;
+            tracing::warn!(%function, instance = %id, exit, why, failures, "an instance failed");
         }
+        Signal::Gone(id) => state.gone(&id),
     }
 }
 
-async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Command) {
+fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Command) {
     match command {
         Command::Prepare(version) => {
             let (engine, signals) = (Arc::clone(inner), function.signals());
@@ -192,6 +199,7 @@ async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Comman
                 id,
                 version,
                 leave,
+                Begin::Start,
             ));
         }
         Command::KeepScale => {
@@ -200,18 +208,31 @@ async fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Comman
                 Arc::clone(function),
             ));
         }
-        Command::EndUpdate { generation, record } => {
-            let written = inner
-                .stored(move |store| store.end_update(generation, *record))
-                .await;
-            if let Err(error) = written {
-                // What runs is right; only a restart would go through the update once more.
-                tracing::error!(
-                    function = %function.function,
-                    error = &error as &dyn std::error::Error,
-                    "the end of an update could not be written down"
-                );
-            }
+        Command::EndUpdate(generation) => {
+            let (engine, function) = (Arc::clone(inner), Arc::clone(function));
+            inner.spawn(async move { end_update(&engine, &function, generation).await });
         }
+    }
+}
+
+/// Writes down that the update to `generation` is over. What runs is right meanwhile; a restart
+/// before it is written goes through the update once more.
+async fn end_update(inner: &Inner, function: &Function, generation: u64) {
+    for attempt in 1.. {
+        let written = {
+            let _turn = function.writing.lock().await;
+            let record = function.state().record();
+            inner
+                .stored(move |store| store.end_update(generation, record))
+                .await
+        };
+        let Err(error) = written else { return };
+        tracing::error!(
+            function = %function.function,
+            error = &error as &dyn std::error::Error,
+            "the end of an update could not be written down, trying again"
+        );
+        let pause = backoff::pause(attempt, &mut inner.rng());
+        tokio::time::sleep(pause).await;
     }
 }

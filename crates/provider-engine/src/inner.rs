@@ -1,15 +1,13 @@
 //! What all parts of an engine share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use provider_route::Table;
-use provider_types::{
-    FunctionRef, FunctionSpec, InstanceId, Prepared, ProviderError, Runtime, SecretName,
-};
+use provider_types::{FunctionRef, FunctionSpec, InstanceId, Prepared, ProviderError, SecretName};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -20,13 +18,14 @@ use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::function::{Function, Signal};
 use crate::name_locks::NameLocks;
+use crate::patience::Patience;
 use crate::state_dir::StateDir;
 use crate::store::Store;
 
 /// What all parts of an engine share.
 pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
-    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) runtime: Patience,
     pub(crate) table: Table,
     /// What is deployed, in the order of lists.
     pub(crate) functions: RwLock<BTreeMap<FunctionRef, Arc<Function>>>,
@@ -41,8 +40,8 @@ pub(crate) struct Inner {
     refreshing: tokio::sync::Mutex<()>,
     /// No operation begins any more.
     pub(crate) closing: AtomicBool,
-    /// Who hears of which instance.
-    listeners: Mutex<HashMap<InstanceId, mpsc::UnboundedSender<Signal>>>,
+    /// Who hears of which instance. In order, so that a simulation can be repeated.
+    listeners: Mutex<BTreeMap<InstanceId, Listener>>,
     rng: Mutex<fastrand::Rng>,
     starts: Semaphore,
     /// Apart from `starts`: fetching what a function needs may take long.
@@ -57,10 +56,17 @@ pub(crate) struct Inner {
     _state_dir: Option<StateDir>,
 }
 
+/// Who hears of an instance.
+struct Listener {
+    to: mpsc::UnboundedSender<Signal>,
+    /// The runtime has started it.
+    runs: bool,
+}
+
 impl Inner {
     pub(crate) fn new(
         config: EngineConfig,
-        runtime: Arc<dyn Runtime>,
+        runtime: Patience,
         store: Store,
         blocking: Blocking,
         state_dir: Option<StateDir>,
@@ -169,7 +175,13 @@ impl Inner {
             .functions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        functions.insert(function.function.clone(), function);
+        functions.insert(function.function.clone(), Arc::clone(&function));
+        drop(functions);
+        // A shutdown that began meanwhile may not have seen it.
+        if self.closing.load(Ordering::SeqCst) {
+            function.state().leaving = true;
+            function.signal(Signal::Changed);
+        }
     }
 
     /// Takes a function out of what is deployed, and lets it leave.
@@ -226,7 +238,15 @@ impl Inner {
 
     /// Sends an instance's events there from now on.
     pub(crate) fn expect_events(&self, id: &InstanceId, to: mpsc::UnboundedSender<Signal>) {
-        self.listeners().insert(id.clone(), to);
+        let listener = Listener { to, runs: false };
+        self.listeners().insert(id.clone(), listener);
+    }
+
+    /// The runtime has started an instance: one that it does not list from now on has ended.
+    pub(crate) fn expect_to_run(&self, id: &InstanceId) {
+        if let Some(listener) = self.listeners().get_mut(id) {
+            listener.runs = true;
+        }
     }
 
     pub(crate) fn expect_no_events(&self, id: &InstanceId) {
@@ -236,8 +256,13 @@ impl Inner {
     /// Passes something on to the function of an instance.
     pub(crate) fn tell(&self, id: &InstanceId, signal: Signal) {
         if let Some(listener) = self.listeners().get(id) {
-            drop(listener.send(signal));
+            drop(listener.to.send(signal));
         }
+    }
+
+    /// Whether an instance is ours.
+    pub(crate) fn expects(&self, id: &InstanceId) -> bool {
+        self.listeners().contains_key(id)
     }
 
     /// The instances whose events are expected.
@@ -245,7 +270,14 @@ impl Inner {
         self.listeners().keys().cloned().collect()
     }
 
-    fn listeners(&self) -> MutexGuard<'_, HashMap<InstanceId, mpsc::UnboundedSender<Signal>>> {
+    /// The instances that the runtime has started.
+    pub(crate) fn expected_to_run(&self) -> Vec<InstanceId> {
+        let listeners = self.listeners();
+        let run = listeners.iter().filter(|(_, listener)| listener.runs);
+        run.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Listener>> {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::backoff;
 use crate::function::{Function, Signal};
 use crate::inner::Inner;
 use crate::intake;
-use crate::state::{Leave, Version};
+use crate::state::{Failure, Leave, Version};
 
 /// How long the last lines of an instance that has ended are waited for.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -21,8 +22,35 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// The least time that an instance has to end once it is told to, however long its calls took.
 const LEAST_STOP: Duration = Duration::from_secs(1);
 
+/// The longest time until the runtime is asked again to put an instance away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// How much of a line that an instance wrote goes into an error.
 const SHOWN_CHARS: usize = 200;
+
+/// How a life begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The runtime starts it.
+    Start,
+    /// It runs from before.
+    Adopt,
+}
+
+/// How a life goes on when it has begun.
+enum Begun {
+    /// It runs, and this is what it writes.
+    Runs(Lines),
+    /// It was told to leave before it was started.
+    Never,
+}
+
+/// Whether the runtime was told to end an instance, or said that it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Known,
+    Unknown,
+}
 
 /// Lives the life of one instance, and tells its function when nothing is left of it.
 pub(crate) async fn live(
@@ -30,21 +58,67 @@ pub(crate) async fn live(
     function: Arc<Function>,
     id: InstanceId,
     version: Version,
-    leave: oneshot::Receiver<Leave>,
+    mut leave: oneshot::Receiver<Leave>,
+    begin: Begin,
 ) {
-    let failure = match start(&inner, &function, &id, &version).await {
-        Ok(lines) => serve(&inner, &id, &version, leave, lines).await,
-        Err(error) => Some(format!("could not be started: {}", error.message())),
+    let begun = match begin {
+        Begin::Start => start(&inner, &function, &id, &version, &mut leave).await,
+        Begin::Adopt => adopt(&inner, &function, &id, &version).await,
     };
-    if let Err(error) = inner.runtime.remove(&id).await {
+    let ended = match begun {
+        Ok(Begun::Runs(lines)) => serve(&inner, &function, &id, &version, leave, lines).await,
+        Ok(Begun::Never) => None,
+        Err(error) => {
+            let failure = Failure {
+                why: format!("could not be started: {}", error.message()),
+                exit: "start failed".to_owned(),
+                // It may run all the same.
+                ended: false,
+            };
+            function.signal(Signal::Failed(id.clone(), failure));
+            Some(Ended::Unknown)
+        }
+    };
+    if let Some(ended) = ended {
+        put_away(&inner, &id, ended).await;
+    }
+    inner.expect_no_events(&id);
+    function.signal(Signal::Gone(id));
+}
+
+/// Ends an instance from before, and tells its function.
+pub(crate) async fn end_left_over(inner: Arc<Inner>, function: Arc<Function>, id: InstanceId) {
+    end(&inner, &id).await;
+    function.signal(Signal::Gone(id));
+}
+
+/// Ends an instance at once and until nothing is left of it.
+pub(crate) async fn end(inner: &Inner, id: &InstanceId) {
+    put_away(inner, id, Ended::Unknown).await;
+}
+
+/// Asks the runtime until nothing is left of an instance: forgotten before, it would run on beside
+/// its successor.
+async fn put_away(inner: &Inner, id: &InstanceId, mut ended: Ended) {
+    for attempt in 1.. {
+        let stopped = match ended {
+            Ended::Known => Ok(()),
+            Ended::Unknown => inner.runtime.stop(id, Duration::ZERO).await,
+        };
+        let done = match stopped {
+            Ok(()) => inner.runtime.remove(id).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = done else { return };
         tracing::warn!(
             instance = %id,
             error = &error as &dyn std::error::Error,
-            "what an instance left could not be removed"
+            "an instance could not be put away, trying again"
         );
+        ended = Ended::Unknown;
+        let pause = backoff::pause(attempt, &mut inner.rng()).min(LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
     }
-    inner.expect_no_events(&id);
-    function.signal(Signal::Gone(id, failure));
 }
 
 async fn start(
@@ -52,34 +126,61 @@ async fn start(
     function: &Arc<Function>,
     id: &InstanceId,
     version: &Version,
-) -> Result<Lines, ProviderError> {
-    let _turn = inner.turn_to_start().await;
+    leave: &mut oneshot::Receiver<Leave>,
+) -> Result<Begun, ProviderError> {
+    let _turn = tokio::select! {
+        biased;
+        _ = leave => return Ok(Begun::Never),
+        turn = inner.turn_to_start() => turn,
+    };
     let spec = &version.spec;
     let seen = inner.secret_changes.load(Ordering::SeqCst);
     let secrets = inner.secrets_of(spec)?;
     let wanted = InstanceSpec::new(id.clone(), Arc::clone(spec), secrets)
         .with_generation(version.generation);
     let started = inner.runtime.start(wanted).await?;
+    inner.expect_to_run(id);
     function.signal(Signal::Started(started));
     let lines = Lines::read(inner, function, id).await;
     if inner.secret_changes.load(Ordering::SeqCst) != seen {
         // A secret may have changed after it was read and before the runtime knew the instance.
         inner.refresh_secrets(spec).await?;
     }
-    Ok(lines)
+    Ok(Begun::Runs(lines))
 }
 
-/// Waits until the instance is to go or has gone; says why it failed, if it did.
+async fn adopt(
+    inner: &Arc<Inner>,
+    function: &Arc<Function>,
+    id: &InstanceId,
+    version: &Version,
+) -> Result<Begun, ProviderError> {
+    let lines = Lines::read(inner, function, id).await;
+    if !version.spec.secrets.is_empty() {
+        // The last provider may have ended between writing a secret and showing it.
+        inner.refresh_secrets(&version.spec).await?;
+    }
+    Ok(Begun::Runs(lines))
+}
+
+/// Waits until the instance is to go or has gone.
 async fn serve(
     inner: &Arc<Inner>,
+    function: &Arc<Function>,
     id: &InstanceId,
     version: &Version,
     leave: oneshot::Receiver<Leave>,
     lines: Lines,
-) -> Option<String> {
+) -> Option<Ended> {
     let Leave { replica, ended } = leave.await.ok()?;
     if let Some(reason) = ended {
-        return Some(lines.explain(&reason).await);
+        let failure = Failure {
+            why: lines.explain(&reason).await,
+            exit: short(&reason),
+            ended: true,
+        };
+        function.signal(Signal::Failed(id.clone(), failure));
+        return Some(Ended::Known);
     }
     let grace = intake::stop_grace(&version.spec, inner.config.stop_grace);
     let until = Instant::now() + grace;
@@ -97,15 +198,32 @@ async fn serve(
     let left = until
         .saturating_duration_since(Instant::now())
         .max(LEAST_STOP.min(grace));
-    if let Err(error) = inner.runtime.stop(id, left).await {
-        tracing::warn!(
-            instance = %id,
-            error = &error as &dyn std::error::Error,
-            "an instance could not be stopped"
-        );
-    }
+    let stopped = inner.runtime.stop(id, left).await;
     lines.end().await;
-    None
+    match stopped {
+        Ok(()) => Some(Ended::Known),
+        Err(error) => {
+            tracing::warn!(
+                instance = %id,
+                error = &error as &dyn std::error::Error,
+                "an instance could not be stopped"
+            );
+            Some(Ended::Unknown)
+        }
+    }
+}
+
+/// How an instance ended, for the status.
+fn short(reason: &ExitReason) -> String {
+    match reason {
+        ExitReason::Stopped => "stopped from outside".to_owned(),
+        ExitReason::Code(code) => format!("exit code {code}"),
+        ExitReason::Signal(signal) => format!("signal {signal}"),
+        ExitReason::OutOfMemory => "out of memory".to_owned(),
+        ExitReason::LimitExceeded(_) => "limit exceeded".to_owned(),
+        ExitReason::StartFailed(_) => "start failed".to_owned(),
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// Reads what an instance writes into its function's log.

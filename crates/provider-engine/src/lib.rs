@@ -105,7 +105,9 @@ mod intake;
 mod log_store;
 mod name_locks;
 mod operations;
+mod patience;
 mod provider;
+mod reconcile;
 mod scaler;
 #[cfg(feature = "simulation")]
 mod simulation;
@@ -122,8 +124,11 @@ pub use error::EngineError;
 #[cfg(feature = "simulation")]
 pub use simulation::Simulated;
 pub use status::{
-    LAST_ERROR_ANNOTATION, SCALE_WARNING_ANNOTATION, STATUS_ANNOTATION, UPDATE_ERROR_ANNOTATION,
+    FAILURES_ANNOTATION, LAST_ERROR_ANNOTATION, LAST_EXIT_ANNOTATION, SCALE_WARNING_ANNOTATION,
+    STATUS_ANNOTATION, UPDATE_ERROR_ANNOTATION,
 };
+#[cfg(feature = "simulation")]
+pub use store::Medium;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

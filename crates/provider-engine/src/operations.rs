@@ -90,6 +90,7 @@ pub(crate) async fn update(
     let prepared = check(&inner, &spec, replicas).await?;
     let warnings = warnings(&inner, &spec, &wishes, &prepared);
 
+    let writing = function.writing.lock().await;
     // What serves now: where an update is under way, what served before that one.
     let (previous, created_at) = {
         let mut state = function.state();
@@ -130,6 +131,7 @@ pub(crate) async fn update(
         }
         written
     };
+    drop(writing);
     function.signal(Signal::Changed);
     let generation = generation?;
 
@@ -181,10 +183,11 @@ pub(crate) async fn scale(
     let function = inner.existing(&name)?;
     intake::check_replicas(replicas, inner.config.max_replicas)?;
     if replicas > 1
-        && let Some(why) = function.state().target.single_instance()
+        && let Some(why) = function.state().single_instance()
     {
         return Err(one_instance(&name, why));
     }
+    let _writing = function.writing.lock().await;
     inner
         .stored(move |store| store.set_scale(name, replicas))
         .await?;
@@ -200,6 +203,7 @@ pub(crate) async fn scale(
 pub(crate) async fn keep_scale(inner: Arc<Inner>, function: Arc<Function>) {
     let name = function.function.clone();
     let _turn = inner.locks.lock(&name).await;
+    let _writing = function.writing.lock().await;
     let replicas = function.state().count_to_keep();
     let present = inner.function(&name);
     if present.is_none_or(|present| !Arc::ptr_eq(&present, &function)) {

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use provider_types::wire::{FunctionNamespace, FunctionStatus, ProviderInfo};
 use provider_types::{
     CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace, DeleteSecret, DeployFunction,
-    GetFunction, GetNamespace, ListFunctions, ListNamespaces, ListSecrets, LogRequest, LogSource,
-    LogStream, Namespace, NamespaceStore, Outcome, Provider, ProviderError, ScaleFunction,
-    SecretName, SecretStore, UpdateFunction, UpdateNamespace, UpdateSecret,
+    FunctionSpec, GetFunction, GetNamespace, ListFunctions, ListNamespaces, ListSecrets,
+    LogRequest, LogSource, LogStream, Namespace, NamespaceStore, Outcome, Provider, ProviderError,
+    ScaleFunction, SecretName, SecretStore, UpdateFunction, UpdateNamespace, UpdateSecret,
 };
 
+use crate::backoff;
 use crate::engine::Engine;
+use crate::function::Function;
 use crate::inner::Inner;
 use crate::{operations, status};
 
@@ -112,7 +114,7 @@ impl SecretStore for Engine {
 }
 
 /// Gives running functions the present value of a secret.
-async fn show_secret(inner: &Inner, namespace: &Namespace, name: &SecretName) -> Outcome {
+async fn show_secret(inner: &Arc<Inner>, namespace: &Namespace, name: &SecretName) -> Outcome {
     let mut outcome = Outcome::done();
     for function in inner.all_functions() {
         let spec = {
@@ -133,15 +135,28 @@ async fn show_secret(inner: &Inner, namespace: &Namespace, name: &SecretName) ->
             tracing::warn!(
                 function = %function.function,
                 error = &error as &dyn std::error::Error,
-                "a running function does not see the new value of a secret"
+                "a running function does not see the new value of a secret yet, trying again"
             );
             outcome = outcome.warn(format!(
-                "function {} sees the new value only after it is started again: {error}",
+                "function {} does not see the new value yet: {error}",
                 function.function
             ));
+            let (engine, function) = (Arc::clone(inner), Arc::clone(&function));
+            inner.spawn(async move { show_secrets(&engine, &function, &spec).await });
         }
     }
     outcome
+}
+
+/// Gives running instances the present values of their secrets, until they have them.
+async fn show_secrets(inner: &Inner, function: &Function, spec: &FunctionSpec) {
+    for attempt in 1.. {
+        let pause = backoff::pause(attempt, &mut inner.rng());
+        tokio::time::sleep(pause).await;
+        if function.state().leaving || inner.refresh_secrets(spec).await.is_ok() {
+            return;
+        }
+    }
 }
 
 #[async_trait]

@@ -8,27 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use provider_types::Runtime;
-use redb::StorageBackend;
 
 use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::store::{OneFile, Store};
+use crate::store::{Medium, Store};
 
 /// How long the disk takes: asked before and after each use of it.
 pub(crate) type Pause = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The disk of a simulated engine.
 #[derive(Clone)]
-pub struct Simulated<B> {
-    /// Holds the store; clones of it are the same disk.
-    pub disk: B,
+pub struct Simulated<M> {
+    /// Holds the store.
+    pub disk: M,
     /// How long the disk takes: asked before and after each use of it.
     pub pause: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
 
-impl<B> std::fmt::Debug for Simulated<B> {
+impl<M> std::fmt::Debug for Simulated<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Simulated").finish_non_exhaustive()
     }
@@ -40,14 +39,14 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`].
-    pub async fn open_simulated<B: StorageBackend + Clone>(
+    pub async fn open_simulated<M: Medium + 'static>(
         config: EngineConfig,
         runtime: Arc<dyn Runtime>,
-        simulated: Simulated<B>,
+        simulated: Simulated<M>,
     ) -> Result<Arc<Self>, EngineError> {
         let Simulated { disk, pause } = simulated;
         let namespace = config.default_namespace.clone();
-        let store = Store::open_on(OneFile(disk), Path::new("simulated"), namespace)?;
+        let store = Store::open_on(disk, Path::new("simulated"), namespace)?;
         Self::start(config, runtime, store, Blocking::Simulated(pause), None).await
     }
 }

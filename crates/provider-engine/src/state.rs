@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use provider_route::{Absence, Replica, Slot};
 use provider_types::{
-    Endpoint, ExitReason, FunctionSpec, InstanceId, InstanceStats, Prepared, ProviderError,
-    RuntimeInstance,
+    Endpoint, ExitReason, FunctionSpec, InstanceId, InstanceState, InstanceStats, Prepared,
+    ProviderError, RuntimeInstance,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -31,6 +31,10 @@ const CRASH_LOOP: u32 = 3;
 /// An instance that was ready for so long has worked: its end starts the count of failures anew.
 const PROVEN: Duration = Duration::from_secs(10);
 
+/// The generation of instances from before that are of no version that is wanted. Those that are
+/// deployed begin at 1.
+const LEFT_OVER: u64 = 0;
+
 /// One version of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
@@ -43,7 +47,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Why there can be one instance of it at a time, if that is so.
+    /// Why there can be one instance of it at a time, if that is so and known.
     pub(crate) fn single_instance(&self) -> Option<&str> {
         self.prepared.as_ref()?.single_instance.as_deref()
     }
@@ -97,9 +101,11 @@ pub(crate) struct Instance {
     pub(crate) replica: Option<Replica>,
     /// Tells its task to end it; gone once that was said.
     leave: Option<oneshot::Sender<Leave>>,
-    /// It ended by itself, and why is still being found out. Its place is not free until that is
-    /// known, for the next start may have to wait.
+    /// It fails, and its place is not free: either why is still being found out, for the next start
+    /// may have to wait, or it is not known to have ended.
     failing: bool,
+    /// There must not be two like it at a time; so it is assumed where that is not known.
+    single: bool,
     /// The last reading of what it uses.
     pub(crate) sample: Option<(Instant, InstanceStats)>,
 }
@@ -113,12 +119,27 @@ pub(crate) struct Leave {
     pub(crate) ended: Option<ExitReason>,
 }
 
+/// Why an instance failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// In words, with the last that it had to say.
+    pub(crate) why: String,
+    /// In short: `exit code 1`, `signal 9`, `out of memory`, `start failed`, …
+    pub(crate) exit: String,
+    /// It is known to run no more.
+    pub(crate) ended: bool,
+}
+
 /// The failures of late.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     /// In a row.
     pub(crate) failures: u32,
+    /// Of all instances since the function was deployed or updated.
+    pub(crate) total: u64,
     pub(crate) last_error: Option<String>,
+    /// How the last instance that failed ended.
+    pub(crate) last_exit: Option<String>,
     /// Waiting for the next start is no use to a caller.
     hopeless: bool,
     /// When the next start is due.
@@ -144,11 +165,8 @@ pub(crate) enum Command {
         version: Version,
         leave: oneshot::Receiver<Leave>,
     },
-    /// Write down that the update to `generation` is over.
-    EndUpdate {
-        generation: u64,
-        record: Box<FunctionRecord>,
-    },
+    /// Write down that the update to this generation is over.
+    EndUpdate(u64),
     /// Write down how many replicas are wanted.
     KeepScale,
 }
@@ -156,6 +174,22 @@ pub(crate) enum Command {
 // === impl Instance ===
 
 impl Instance {
+    fn new(generation: u64, born: Instant, leave: Option<oneshot::Sender<Leave>>) -> Self {
+        Self {
+            generation,
+            born,
+            started: None,
+            ready_since: None,
+            endpoint: None,
+            unready: None,
+            replica: None,
+            leave,
+            failing: false,
+            sample: None,
+            single: true,
+        }
+    }
+
     fn is_leaving(&self) -> bool {
         self.leave.is_none()
     }
@@ -173,9 +207,14 @@ impl Instance {
             if let Some(replica) = &replica {
                 slot.remove(replica);
             }
-            // Its task is gone only when the whole engine is.
+            // Its task is gone only when the whole engine is, or when it could not start it.
             drop(leave.send(Leave { replica, ended }));
         }
+    }
+
+    /// Whether it may take calls of its generation.
+    fn is_fit(&self) -> bool {
+        !self.is_leaving() && self.ready_since.is_some() && self.endpoint.is_some()
     }
 }
 
@@ -230,6 +269,48 @@ impl State {
         self.replicas
     }
 
+    // --- what runs from before ---
+
+    /// Takes over an instance that outlived the provider that started it, if it is of a version that
+    /// is wanted: that version, and what tells its task to end it.
+    pub(crate) fn adopt(
+        &mut self,
+        found: &RuntimeInstance,
+        now: Instant,
+    ) -> Option<(Version, oneshot::Receiver<Leave>)> {
+        if !matches!(found.state, InstanceState::Started | InstanceState::Ready) {
+            return None;
+        }
+        let previous = self.previous.as_ref().map(|previous| &previous.version);
+        let version = previous
+            .into_iter()
+            .chain([&self.target])
+            .find(|version| Some(version.generation) == found.generation)?
+            .clone();
+        let (sender, leave) = oneshot::channel();
+        let mut instance = Instance::new(version.generation, now, Some(sender));
+        instance.started = Some(now);
+        instance.ready_since = (found.state == InstanceState::Ready).then_some(now);
+        instance.endpoint = Some(found.endpoint.clone());
+        instance.unready.clone_from(&found.unready);
+        self.instances.insert(found.id.clone(), instance);
+        Some((version, leave))
+    }
+
+    /// An instance from before is being ended: until that is done it has the place of a new one.
+    pub(crate) fn left_over(&mut self, id: InstanceId, now: Instant) {
+        let mut instance = Instance::new(LEFT_OVER, now, None);
+        instance.failing = true;
+        self.instances.insert(id, instance);
+    }
+
+    /// Why there can be one instance at a time of what is wanted, or of what comes back if that fails.
+    pub(crate) fn single_instance(&self) -> Option<&str> {
+        let previous = self.previous.as_ref().map(|previous| &previous.version);
+        let mut versions = previous.into_iter().chain([&self.target]);
+        versions.find_map(Version::single_instance)
+    }
+
     // --- what was heard ---
 
     /// The runtime knows whether a version can run.
@@ -243,6 +324,10 @@ impl State {
         self.preparing = false;
         match answer {
             Ok(prepared) if generation == self.target.generation => {
+                let of_it = |it: &&mut Instance| it.generation == generation;
+                for instance in self.instances.values_mut().filter(of_it) {
+                    instance.single = prepared.single_instance.is_some();
+                }
                 self.target.prepared = Some(Arc::new(prepared));
             }
             Ok(_) => {}
@@ -287,35 +372,44 @@ impl State {
         }
     }
 
-    /// An instance has ended by itself. It counts as a failure once it is gone, when the last that
-    /// it wrote is known.
+    /// An instance has ended by itself. It counts as a failure when the last that it wrote is known.
+    /// May be heard more than once.
     pub(crate) fn exited(&mut self, id: &InstanceId, reason: ExitReason, slot: &Slot) {
-        if let Some(instance) = self.instances.get_mut(id) {
-            instance.failing = !instance.is_leaving();
+        if let Some(instance) = self.instances.get_mut(id)
+            && !instance.is_leaving()
+        {
+            instance.failing = true;
             instance.leave(slot, Some(reason));
         }
     }
 
-    /// Nothing is left of an instance; where it failed, why.
-    pub(crate) fn gone(
+    /// An instance failed, and why is known.
+    pub(crate) fn instance_failed(
         &mut self,
         id: &InstanceId,
-        failure: Option<String>,
+        failure: Failure,
         around: &mut Around<'_>,
         commands: &mut Vec<Command>,
     ) {
-        let Some(instance) = self.instances.remove(id) else {
+        let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
-        if let Some(why) = failure {
-            let worked = instance
-                .ready_since
-                .is_some_and(|since| around.now.duration_since(since) >= PROVEN);
-            if worked {
-                self.trouble.failures = 0;
-            }
-            self.failed(instance.generation, why, false, around, commands);
+        instance.failing = !failure.ended;
+        instance.leave(around.slot, None);
+        let generation = instance.generation;
+        let worked = instance
+            .ready_since
+            .is_some_and(|since| around.now.duration_since(since) >= PROVEN);
+        if worked {
+            self.trouble.failures = 0;
         }
+        self.trouble.last_exit = Some(failure.exit);
+        self.failed(generation, failure.why, false, around, commands);
+    }
+
+    /// Nothing is left of an instance.
+    pub(crate) fn gone(&mut self, id: &InstanceId) {
+        self.instances.remove(id);
     }
 
     /// Undoes an update that failed; otherwise puts the next start off.
@@ -336,10 +430,11 @@ impl State {
             self.target = previous.version;
             self.replicas = previous.replicas;
             self.update_error = Some(why);
-            commands.push(self.end_update(generation));
+            commands.push(Command::EndUpdate(generation));
             return;
         }
         let trouble = &mut self.trouble;
+        trouble.total = trouble.total.saturating_add(1);
         trouble.last_error = Some(why);
         trouble.hopeless = hopeless;
         // Replicas that fail together count once.
@@ -360,6 +455,7 @@ impl State {
         } else {
             self.give_up_slow_starts(around, commands);
             self.prepare(around, commands);
+            self.hold_to_one(commands);
             self.switch(around, commands);
             self.follow_calls(around, commands);
             self.retire(around);
@@ -398,6 +494,7 @@ impl State {
                 why.push_str(": ");
                 why.push_str(&lacks);
             }
+            self.trouble.last_exit = Some("not ready".to_owned());
             self.failed(generation, why, true, around, commands);
         }
     }
@@ -409,33 +506,40 @@ impl State {
         }
     }
 
+    /// Takes a count back that cannot be: where a version has one instance at a time, and that was
+    /// not known when the count was asked for.
+    fn hold_to_one(&mut self, commands: &mut Vec<Command>) {
+        if let Some(why) = self.target.single_instance()
+            && self.replicas > 1
+        {
+            let function = &self.target.spec.function;
+            tracing::warn!(%function, why, replicas = self.replicas, "there can be one replica only");
+            self.replicas = 1;
+            self.keep(commands);
+        }
+    }
+
     /// Sends calls to what is ready: at once, or during an update when all of it is.
     fn switch(&mut self, around: &Around<'_>, commands: &mut Vec<Command>) {
         let generation = self.target.generation;
-        let is_ready = |instance: &Instance| {
-            instance.generation == generation
-                && !instance.is_leaving()
-                && instance.ready_since.is_some()
-                && instance.endpoint.is_some()
-        };
-        let ready = self.instances.values().filter(|i| is_ready(i)).count() as u64;
+        let ready = self.fit(generation).count() as u64;
         let through = ready >= self.replicas && !self.changing;
         if through && self.previous.take().is_some() {
-            commands.push(self.end_update(generation));
+            commands.push(Command::EndUpdate(generation));
         }
-        let old_serve = self
-            .instances
-            .values()
-            .any(|instance| instance.generation != generation && instance.replica.is_some());
-        if self.previous.is_some() && old_serve {
-            return;
-        }
+        let version = match &self.previous {
+            // After a restart it may run and not serve yet.
+            Some(old) if self.fit(old.version.generation).next().is_some() => &old.version,
+            _ => &self.target,
+        };
+        let (serving, limit) = (version.generation, version.wishes.max_inflight);
         for instance in self.instances.values_mut() {
-            if is_ready(instance)
+            if instance.generation == serving
+                && instance.is_fit()
                 && instance.replica.is_none()
                 && let Some(endpoint) = instance.endpoint.clone()
             {
-                instance.replica = Some(around.slot.add(endpoint, self.target.wishes.max_inflight));
+                instance.replica = Some(around.slot.add(endpoint, limit));
             }
         }
     }
@@ -476,6 +580,15 @@ impl State {
         }
     }
 
+    /// The instances of a generation that may take calls.
+    fn fit(&self, generation: u64) -> impl Iterator<Item = &Instance> {
+        let of_it = move |instance: &&Instance| instance.generation == generation;
+        self.instances
+            .values()
+            .filter(of_it)
+            .filter(|it| it.is_fit())
+    }
+
     /// Ends what is not wanted: instances of other versions, unless they serve while an update is
     /// not through, and those above the count.
     fn retire(&mut self, around: &Around<'_>) {
@@ -506,35 +619,26 @@ impl State {
         if self.target.prepared.is_none() || !self.is_due(around.now) {
             return;
         }
+        let generation = self.target.generation;
         let mut wanted = self.replicas;
-        if self.is_exclusive() {
-            if !self.instances.is_empty() {
+        let single = self.target.single_instance().is_some();
+        if single {
+            if self.instances.values().any(|instance| instance.single) {
                 return;
             }
             wanted = wanted.min(1);
         }
-        let generation = self.target.generation;
         let present = self
             .instances
             .values()
-            .filter(|instance| instance.generation == generation)
+            .filter(|instance| [generation, LEFT_OVER].contains(&instance.generation))
             .filter(|instance| instance.failing || !instance.is_leaving())
             .count() as u64;
         for _ in present..wanted {
             let id = new_id(self.target.spec.function.name.as_str(), around.rng);
             let (sender, leave) = oneshot::channel();
-            let instance = Instance {
-                generation,
-                born: around.now,
-                started: None,
-                ready_since: None,
-                endpoint: None,
-                unready: None,
-                replica: None,
-                leave: Some(sender),
-                failing: false,
-                sample: None,
-            };
+            let mut instance = Instance::new(generation, around.now, Some(sender));
+            instance.single = single;
             self.instances.insert(id.clone(), instance);
             commands.push(Command::Start {
                 id,
@@ -544,27 +648,22 @@ impl State {
         }
     }
 
-    /// Whether the versions at hand can have one instance at a time only, so that the old one must
-    /// go before the new one starts.
+    /// Whether both versions can have one instance at a time only, so that the old one must go before
+    /// the new one starts.
     fn is_exclusive(&self) -> bool {
         let previous = self.previous.as_ref().map(|previous| &previous.version);
-        self.target.single_instance().is_some()
-            || previous.is_some_and(|version| version.single_instance().is_some())
+        // Of an old one that runs from before it is not known.
+        let old =
+            |version: &Version| version.prepared.is_none() || version.single_instance().is_some();
+        self.target.single_instance().is_some() && previous.is_some_and(old)
     }
 
     fn is_due(&self, now: Instant) -> bool {
         self.trouble.retry_at.is_none_or(|at| now >= at)
     }
 
-    fn end_update(&self, generation: u64) -> Command {
-        Command::EndUpdate {
-            generation,
-            record: Box::new(self.record()),
-        }
-    }
-
     /// What the store is to hold.
-    fn record(&self) -> FunctionRecord {
+    pub(crate) fn record(&self) -> FunctionRecord {
         FunctionRecord {
             generation: self.target.generation,
             created_at: self.created_at,

@@ -21,6 +21,13 @@ pub const STATUS_ANNOTATION: &str = "dev.provider.status";
 /// Why an instance failed the last time, until the function is updated.
 pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
 
+/// How the instance ended that failed the last time, until the function is updated: `exit code 1`,
+/// `signal 9`, `out of memory`, `limit exceeded`, `start failed`, `not ready`, `stopped from outside`.
+pub const LAST_EXIT_ANNOTATION: &str = "dev.provider.last-exit";
+
+/// How many instances failed since the function was deployed or updated, or the provider started.
+pub const FAILURES_ANNOTATION: &str = "dev.provider.failures";
+
 /// Why the last update was undone, until the next one.
 pub const UPDATE_ERROR_ANNOTATION: &str = "dev.provider.update-error";
 
@@ -97,6 +104,12 @@ fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
     }
     if let Some(why) = &trouble.last_error {
         say(LAST_ERROR_ANNOTATION, why.clone());
+    }
+    if let Some(exit) = &trouble.last_exit {
+        say(LAST_EXIT_ANNOTATION, exit.clone());
+    }
+    if trouble.total > 0 {
+        say(FAILURES_ANNOTATION, trouble.total.to_string());
     }
     if let Some(why) = &state.update_error {
         say(

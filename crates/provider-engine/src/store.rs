@@ -32,9 +32,10 @@ pub(crate) use self::desired::Desired;
 use self::desired::{Changes, View};
 use self::disk::{Disk, Fault, Unusable};
 use self::medium::Directory;
+#[cfg(not(feature = "simulation"))]
 pub(crate) use self::medium::Medium;
 #[cfg(feature = "simulation")]
-pub(crate) use self::medium::OneFile;
+pub use self::medium::Medium;
 pub(crate) use self::record::{FunctionRecord, PreviousRecord, StoredFunction};
 use crate::error::EngineError;
 
@@ -158,11 +159,15 @@ impl Store {
                 let message = format!("function: {function} not found");
                 return Err(ProviderError::not_found(message));
             };
-            if present.replicas == replicas {
-                return Ok((Changes::default(), ()));
-            }
             let mut record = FunctionRecord::clone(present);
             record.replicas = replicas;
+            // An update that is undone goes back to the count that was asked for last.
+            if let Some(previous) = &mut record.previous {
+                previous.replicas = replicas;
+            }
+            if record == **present {
+                return Ok((Changes::default(), ()));
+            }
             Ok((Changes::function(record), ()))
         })
     }

@@ -59,7 +59,7 @@ impl World {
         for command in commands {
             match command {
                 Command::Start { id, leave, .. } => self.running.push((id, leave)),
-                Command::EndUpdate { .. } => self.ended += 1,
+                Command::EndUpdate(_) => self.ended += 1,
                 Command::Prepare(_) | Command::KeepScale => {}
             }
         }
@@ -87,9 +87,15 @@ impl World {
     fn fail(&mut self, index: usize) {
         let (id, _leave) = self.running.remove(index);
         self.step(|state, around, _| state.exited(&id, ExitReason::Code(1), around.slot));
+        let failure = Failure {
+            why: "failed".to_owned(),
+            exit: "exit code 1".to_owned(),
+            ended: true,
+        };
         self.step(|state, around, commands| {
-            state.gone(&id, Some("failed".to_owned()), around, commands);
+            state.instance_failed(&id, failure, around, commands);
         });
+        self.step(|state, _, _| state.gone(&id));
     }
 
     fn update(&mut self, generation: u64) {

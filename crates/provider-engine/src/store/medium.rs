@@ -15,18 +15,40 @@ use rustix::io::Errno;
 use crate::state_dir::{private_file, sync_directory};
 
 /// A place for one store, and for another that is to replace it.
-pub(crate) trait Medium: Send + Sync {
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "public for simulations only")
+)]
+pub trait Medium: Send + Sync {
     /// All of the store; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
     fn read(&self) -> io::Result<Option<Vec<u8>>>;
     /// Opens the store that is there.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
     /// Opens an empty place beside it.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
     fn create(&self) -> io::Result<Box<dyn StorageBackend>>;
     /// Puts what was created, written and synced in the place of the store.
+    ///
+    /// # Errors
+    /// Where it cannot be; then the store is as it was.
     fn replace(&self) -> io::Result<()>;
     /// Makes what was replaced last.
+    ///
+    /// # Errors
+    /// Where it is not known to last.
     fn sync_names(&self) -> io::Result<()>;
     /// Keeps bytes beside the store, where they are not kept already.
+    ///
+    /// # Errors
+    /// Where they cannot be kept.
     fn keep(&self, bytes: &[u8], suffix: &str) -> io::Result<PathBuf>;
 }
 
@@ -94,43 +116,6 @@ impl Medium for Directory {
             self.sync_names()?;
         }
         Ok(path)
-    }
-}
-
-/// One back-end of a simulation as the whole medium. A store that was not made whole counts as none.
-#[cfg(feature = "simulation")]
-#[derive(Debug)]
-pub(crate) struct OneFile<B>(pub(crate) B);
-
-#[cfg(feature = "simulation")]
-impl<B: StorageBackend + Clone> Medium for OneFile<B> {
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        /// Written last when redb makes a file.
-        const MAGIC: &[u8] = b"redb";
-        let mut bytes = vec![0; usize::try_from(self.0.len()?).unwrap_or(0)];
-        self.0.read(0, &mut bytes)?;
-        Ok(bytes.starts_with(MAGIC).then_some(bytes))
-    }
-
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(self.0.clone()))
-    }
-
-    fn create(&self) -> io::Result<Box<dyn StorageBackend>> {
-        self.0.set_len(0)?;
-        self.open()
-    }
-
-    fn replace(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn keep(&self, _bytes: &[u8], suffix: &str) -> io::Result<PathBuf> {
-        Ok(PathBuf::from(suffix))
     }
 }
 

@@ -134,7 +134,9 @@ async fn instances_from_before_are_ended_before_new_ones_start() {
     let fake = Fake::default();
     fake.leave_over("old-1", &function("f"));
     let bench = Bench::with(fake, |_| {}).await;
-    assert!(bench.fake.running().is_empty());
+    bench
+        .until("its end", |fake| fake.running().is_empty())
+        .await;
     assert_eq!(bench.fake.stops()[0].0.as_str(), "old-1");
 }
 
