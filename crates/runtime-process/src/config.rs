@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::limits::LimitsChoice;
 use crate::user::User;
 
 /// The argument that makes a binary a watchdog: hand it to [`crate::watchdog_main`] when it is the
@@ -45,6 +46,11 @@ pub struct ProcessConfig {
     pub sandbox: bool,
     /// The user that functions run as; needs root. `run_dir` must be reachable by it.
     pub run_as: Option<User>,
+    /// How instances are held to their limits. Default: by the best that the host gives.
+    pub limits: LimitsChoice,
+    /// The most processes and threads that one instance may have, its watchdog's included where
+    /// control groups count them. Default 1024.
+    pub max_processes: u64,
     /// Makes this process the parent of what a killed watchdog leaves behind, so that it can be
     /// ended. It concerns the whole process: children that it starts by other means are taken for
     /// such orphans and killed. For binaries that only run functions.
@@ -88,6 +94,8 @@ impl ProcessConfig {
             idle_timeout: Duration::from_secs(5 * 60),
             sandbox: true,
             run_as: None,
+            limits: LimitsChoice::Auto,
+            max_processes: 1024,
             adopt_orphans: false,
         }
     }
@@ -124,4 +132,10 @@ pub enum SetupError {
     /// Orphans cannot be adopted.
     #[error("this process cannot adopt the orphans of a killed watchdog")]
     Adopt(#[source] io::Error),
+    /// Limits cannot be held in the one way that was asked for.
+    #[error("limits cannot be held as asked: {why}")]
+    Limits {
+        /// Why, and what would help.
+        why: String,
+    },
 }

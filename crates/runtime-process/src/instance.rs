@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{future, io};
 
-use provider_types::{ExitReason, InstanceId, LogOutput, RuntimeEvent};
+use provider_types::{ExitReason, InstanceId, InstanceStats, LogOutput, RuntimeEvent};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::config::ProcessConfig;
 use crate::http_mode::Port;
 use crate::launch::{Launch, Report};
+use crate::limits::Group;
 use crate::lines::{self, LineSource};
 use crate::processes;
 
@@ -50,9 +52,17 @@ pub(crate) struct Started {
 /// An instance, to be told to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
-    pub(crate) pid: i32,
+    pid: i32,
+    group: Arc<Group>,
     stop: mpsc::Sender<Duration>,
-    ended: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<End>>,
+}
+
+/// What is left of an instance that has ended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// The CPU time that it has used.
+    cpu: Duration,
 }
 
 impl Shared {
@@ -97,6 +107,7 @@ impl Shared {
 pub(crate) fn spawn(
     config: &ProcessConfig,
     launch: &Launch,
+    group: &Group,
     shared: &Shared,
 ) -> io::Result<Started> {
     let (ours, theirs) = StdUnixStream::pair()?;
@@ -122,6 +133,9 @@ pub(crate) fn spawn(
         .ok_or_else(|| io::Error::other("the watchdog ended before it began"))?;
     watchdogs.insert(pid.as_raw_nonzero().get());
     drop(watchdogs);
+    // It has started nothing yet: it waits to be told what. Where this fails it is dropped, which
+    // ends it.
+    group.enter(pid.as_raw_nonzero().get())?;
 
     let (sink, lines) = lines::channel();
     let mut copies = Vec::new();
@@ -152,11 +166,25 @@ impl Handle {
 
     pub(crate) async fn ended(&self) {
         // An error means that its task is gone, and the instance with it.
-        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+        let _ = self.ended.clone().wait_for(Option::is_some).await;
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        self.ended.borrow().is_some()
+    }
+
+    /// What it uses, or has used. Blocks.
+    pub(crate) fn stats(&self) -> InstanceStats {
+        let ended = *self.ended.borrow();
+        match ended {
+            Some(End { cpu }) => InstanceStats::new(0, cpu),
+            None => self
+                .group
+                .usage(self.pid)
+                .map_or_else(InstanceStats::default, |usage| {
+                    InstanceStats::new(usage.resident_bytes, usage.cpu)
+                }),
+        }
     }
 }
 
@@ -165,12 +193,13 @@ pub(crate) fn supervise(
     id: InstanceId,
     started: Started,
     launch: Launch,
+    group: Arc<Group>,
     port: Option<Port>,
     mark: String,
     shared: Arc<Shared>,
 ) -> (Handle, LineSource) {
     let (stop, stops) = mpsc::channel(4);
-    let (ended_sender, ended) = watch::channel(false);
+    let (ended_sender, ended) = watch::channel(None);
     let pid = started.pid.as_raw_nonzero().get();
     let Started {
         child,
@@ -179,25 +208,39 @@ pub(crate) fn supervise(
         lines,
         copies,
     } = started;
+    let own_group = group.clone();
     tokio::spawn(async move {
         let mut watched = Watched {
             id: id.clone(),
             child,
             pid: raw,
+            group: own_group,
             stops,
             shared: shared.clone(),
             cause: None,
+            last_cpu: Duration::ZERO,
         };
         let (status, stopping) = watched.run(link, launch).await;
-        let cause = watched.cause.take();
-        let orphans = shared.clone();
+        let mut cause = watched.cause.take();
+        let (orphans, group) = (shared.clone(), watched.group.clone());
         let swept = tokio::task::spawn_blocking(move || {
+            let ended = group.end();
             orphans.watchdogs().remove(&pid);
-            orphans.end_orphans(&mark)
+            (ended, orphans.end_orphans(&mark))
         })
         .await;
-        if !matches!(swept, Ok(true)) {
-            tracing::error!(instance = %id, "processes of an ended instance could not be killed");
+        let ended = match swept {
+            Ok((ended, true)) => ended,
+            other => {
+                tracing::error!(
+                    instance = %id,
+                    "processes of an ended instance could not be killed"
+                );
+                other.map(|(ended, _)| ended).unwrap_or_default()
+            }
+        };
+        if ended.out_of_memory {
+            cause = Some(ExitReason::OutOfMemory);
         }
         // Nobody holds the pipes any more: what is in them is the instance's last words.
         for copy in copies {
@@ -207,21 +250,31 @@ pub(crate) fn supervise(
         drop(port);
         let reason = reason(cause, status, stopping);
         tracing::debug!(instance = %id, ?reason, "instance ended");
-        ended_sender.send_replace(true);
+        let cpu = ended.usage.map_or(watched.last_cpu, |usage| usage.cpu);
+        ended_sender.send_replace(Some(End { cpu }));
         // Without a listener there is nobody to tell.
         let _ = shared.events.send(RuntimeEvent::Exited { id, reason });
     });
-    (Handle { pid, stop, ended }, lines)
+    let handle = Handle {
+        pid,
+        group,
+        stop,
+        ended,
+    };
+    (handle, lines)
 }
 
 struct Watched {
     id: InstanceId,
     child: Child,
     pid: Pid,
+    group: Arc<Group>,
     stops: mpsc::Receiver<Duration>,
     shared: Arc<Shared>,
-    /// What the watchdog said of its end.
+    /// What the watchdog said of its end, or why it was ended.
     cause: Option<ExitReason>,
+    /// The CPU time that it had used when it was last looked at before its end.
+    last_cpu: Duration,
 }
 
 impl Watched {
@@ -236,6 +289,10 @@ impl Watched {
         };
         let mut kill_at: Option<Instant> = None;
         let mut stopping = false;
+        let group = self.group.clone();
+        let breached = group.breached(self.pid.as_raw_nonzero().get());
+        let mut breached = pin!(breached);
+        let mut is_breached = false;
         let status = loop {
             tokio::select! {
                 // Reports come first: what the watchdog says counts for more than its status.
@@ -256,12 +313,21 @@ impl Watched {
                     let wanted = Instant::now() + grace;
                     kill_at = Some(kill_at.map_or(wanted, |earlier| earlier.min(wanted)));
                 }
+                reason = &mut breached, if !is_breached => {
+                    is_breached = true;
+                    self.cause = Some(reason);
+                    self.kill().await;
+                }
                 () = until(kill_at) => {
-                    if lifeline.take().is_some() {
+                    if lifeline.is_some() {
+                        // Then it says no more what it has used.
+                        self.look().await;
+                        lifeline = None;
                         kill_at = Some(Instant::now() + LAST_MOMENT);
                     } else {
                         kill_at = None;
-                        self.kill_tree().await;
+                        // A function may have stopped it, so that it does not even end itself.
+                        self.kill().await;
                     }
                 }
             }
@@ -287,26 +353,31 @@ impl Watched {
                     .events
                     .send(RuntimeEvent::Unready { id, reason });
             }
+            Report::Used(cpu) => self.last_cpu = cpu,
+            // What it was ended for counts for more than what its watchdog saw of that.
+            _ if self.cause.is_some() => {}
             Report::Failed(why) => self.cause = Some(ExitReason::StartFailed(why)),
             Report::ExitedWith(code) => self.cause = Some(ExitReason::Code(code)),
             Report::KilledBy(signal) => self.cause = Some(ExitReason::Signal(signal)),
         }
     }
 
-    /// For a watchdog that does not even end itself: a function may have stopped it.
-    async fn kill_tree(&self) {
-        let root = self.pid.as_raw_nonzero().get();
-        let killed = tokio::task::spawn_blocking(move || {
-            processes::end(|seen| {
-                seen.iter()
-                    .filter(|process| process.pid.as_raw_nonzero().get() == root)
-                    .filter(|process| !process.zombie)
-                    .cloned()
-                    .collect()
-            })
-        });
+    /// Ends the watchdog and everything below it.
+    async fn kill(&mut self) {
+        self.look().await;
+        let (group, root) = (self.group.clone(), self.pid.as_raw_nonzero().get());
+        let killed = tokio::task::spawn_blocking(move || group.kill(root));
         if !matches!(killed.await, Ok(true)) {
-            tracing::error!(instance = %self.id, "the watchdog could not be killed");
+            tracing::error!(instance = %self.id, "the instance could not be killed");
+        }
+    }
+
+    /// Takes down what it has used so far.
+    async fn look(&mut self) {
+        let (group, root) = (self.group.clone(), self.pid.as_raw_nonzero().get());
+        let usage = tokio::task::spawn_blocking(move || group.usage(root)).await;
+        if let Ok(Some(usage)) = usage {
+            self.last_cpu = usage.cpu;
         }
     }
 }

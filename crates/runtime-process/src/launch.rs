@@ -30,6 +30,9 @@ pub(crate) struct Launch {
     pub(crate) readiness: Readiness,
     /// Where the watchdog makes its socket; may be longer than a socket's address.
     pub(crate) socket_dir: PathBuf,
+    /// Where the watchdog writes itself into the control groups that hold the instance to its
+    /// limits.
+    pub(crate) groups: Vec<PathBuf>,
     /// What the instance may touch; `None` is everything that its user may.
     pub(crate) rules: Option<Rules>,
 }
@@ -60,6 +63,8 @@ pub(crate) enum Report {
     ExitedWith(i32),
     /// The program that was to stay was ended by this signal.
     KilledBy(i32),
+    /// The CPU time that it has used, with everything it started: its last word.
+    Used(Duration),
 }
 
 impl Settings {

@@ -42,6 +42,7 @@ mod http_mode;
 mod instance;
 mod instance_dir;
 mod launch;
+mod limits;
 mod lines;
 mod processes;
 mod program;
@@ -52,8 +53,9 @@ mod user;
 mod watchdog;
 
 pub use config::{ProcessConfig, SetupError, WATCHDOG_ARGUMENT, WatchdogCommand};
+pub use limits::{LimitsChoice, LimitsStatus, LimitsWay};
 pub use program::{IMAGE_NOT_RUN_ANNOTATION, WORKING_DIRECTORY_ANNOTATION};
-pub use runtime::ProcessRuntime;
+pub use runtime::{LIMITS_ANNOTATION, ProcessRuntime};
 pub use sandbox::SandboxStatus;
 pub use user::{User, UserError};
 pub use watchdog::watchdog_main;

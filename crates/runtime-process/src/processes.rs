@@ -5,7 +5,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal,
+    waitpid,
 };
 
 /// How long killed processes are waited for; they end within milliseconds unless the kernel holds
@@ -22,6 +23,7 @@ pub(crate) struct Process {
     pub(crate) zombie: bool,
     /// User and system time in ticks, its own and that of children it has waited for.
     ticks: u64,
+    pub(crate) threads: u64,
     /// When it was started: tells it from a later one of the same number.
     start: u64,
     pages: u64,
@@ -49,6 +51,7 @@ impl Process {
             session: signed(3)?,
             zombie: matches!(*fields.first()?, "Z" | "X"),
             ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+            threads: number(17)?,
             start: number(19)?,
             pages: number(21)?,
         })
@@ -81,6 +84,19 @@ impl Process {
             all.split(|byte| *byte == 0)
                 .any(|variable| variable.starts_with(prefix.as_bytes()))
         })
+    }
+
+    fn proportional_bytes(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.raw()));
+        let kib = rollup.ok().and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        });
+        match kib {
+            Some(kib) => kib.saturating_mul(1024),
+            // Not ours to read, or an old kernel.
+            None => resident_bytes(std::slice::from_ref(self)),
+        }
     }
 
     /// Kills this process and no later one of its number.
@@ -133,11 +149,15 @@ pub(crate) fn below(roots: &[i32], all: &[Process]) -> Vec<Process> {
 /// and waits for those that are children of ours. Blocks. True when nothing is left.
 pub(crate) fn end(mut pick: impl FnMut(&[Process]) -> Vec<Process>) -> bool {
     let deadline = Instant::now() + PATIENCE;
+    let mut killed: BTreeSet<(i32, u64)> = BTreeSet::new();
     loop {
         let seen = all();
         let mut victims = pick(&seen);
         let roots: Vec<i32> = victims.iter().map(Process::raw).collect();
         victims.extend(below(&roots, &seen));
+        // One whose parent ended first is below nobody that was picked, and may take a moment.
+        let dying = |it: &&Process| !it.zombie && killed.contains(&(it.raw(), it.start));
+        victims.extend(seen.iter().filter(dying).cloned());
         if victims.is_empty() {
             return true;
         }
@@ -145,6 +165,7 @@ pub(crate) fn end(mut pick: impl FnMut(&[Process]) -> Vec<Process>) -> bool {
         for victim in &victims {
             if !victim.zombie {
                 victim.kill();
+                killed.insert((victim.raw(), victim.start));
                 waiting = true;
             }
         }
@@ -169,19 +190,84 @@ pub(crate) fn reap(child: &Process) {
     let _ = waitpid(Some(child.pid), WaitOptions::NOHANG);
 }
 
+/// Kills everything below a watchdog, and then the watchdog. What forks all the time is outrun: a
+/// whole group is killed at once, and a process that was killed starts no other. Blocks. True when
+/// nothing is left.
+pub(crate) fn end_family(watchdog: i32) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = all();
+        let mut living = below(&[watchdog], &seen);
+        living.retain(|process| !process.zombie);
+        if living.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        let members: BTreeSet<i32> = living.iter().map(Process::raw).collect();
+        let mut groups = BTreeSet::new();
+        for process in &living {
+            // A group lies within a session. That of the watchdog is ours, and so is one that was
+            // made below it; its own group has nobody else in it.
+            let ours = process.session == watchdog || members.contains(&process.session);
+            if ours
+                && process.group != watchdog
+                && groups.insert(process.group)
+                && let Some(group) = Pid::from_raw(process.group)
+            {
+                // It may be gone by now, which is what was wanted.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            process.kill();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    end(|seen| {
+        let root = seen.iter().filter(|it| it.raw() == watchdog && !it.zombie);
+        root.cloned().collect()
+    })
+}
+
+/// The resident bytes of some processes, where pages that they share count for each.
+pub(crate) fn resident_bytes(members: &[Process]) -> u64 {
+    let pages: u64 = members.iter().map(|process| process.pages).sum();
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    pages.saturating_mul(page)
+}
+
+/// The resident bytes of some processes, where pages that they share count once. The kernel goes
+/// over all their pages for it.
+pub(crate) fn proportional_bytes(members: &[Process]) -> u64 {
+    members.iter().map(Process::proportional_bytes).sum()
+}
+
+/// The CPU time, in ticks, that a process and all below it have used.
+pub(crate) fn ticks(root: i32, members: &[Process], seen: &[Process]) -> u64 {
+    let root = seen.iter().filter(|process| process.raw() == root);
+    members
+        .iter()
+        .chain(root)
+        .map(|process| process.ticks)
+        .sum()
+}
+
 /// What a process and all below it use.
-pub(crate) fn usage(root: i32) -> Option<Usage> {
-    let seen = all();
-    let mut members = below(&[root], &seen);
+pub(crate) fn usage(root: i32, seen: &[Process]) -> Option<Usage> {
+    let mut members = below(&[root], seen);
     members.push(seen.iter().find(|process| process.raw() == root)?.clone());
     let ticks: u64 = members.iter().map(|process| process.ticks).sum();
-    let pages: u64 = members.iter().map(|process| process.pages).sum();
-    let page = u64::try_from(rustix::param::page_size()).ok()?;
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
     Some(Usage {
-        resident_bytes: pages.saturating_mul(page),
-        cpu: Duration::from_millis(ticks.saturating_mul(1000) / per_second),
+        resident_bytes: resident_bytes(&members),
+        cpu: time(ticks),
     })
+}
+
+/// The CPU time of this process and of all that it has waited for.
+pub(crate) fn own_cpu() -> Option<Duration> {
+    Some(time(Process::read("self")?.ticks))
+}
+
+fn time(ticks: u64) -> Duration {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Duration::from_millis(ticks.saturating_mul(1000) / per_second)
 }
 
 #[cfg(test)]
@@ -196,6 +282,7 @@ mod tests {
         assert_eq!((process.raw(), process.parent), (42, 7));
         assert_eq!((process.group, process.session), (8, 9));
         assert_eq!((process.ticks, process.start, process.pages), (10, 555, 66));
+        assert_eq!(process.threads, 1);
         assert_eq!(Process::parse("42 (cut"), None);
     }
 
@@ -213,7 +300,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         let members = below(&[root], &all());
-        assert!(usage(root).unwrap().resident_bytes > 0);
+        assert!(usage(root, &all()).unwrap().resident_bytes > 0);
 
         assert!(end(|seen| seen
             .iter()

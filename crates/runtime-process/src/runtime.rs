@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream;
 use provider_types::{
-    BoxStream, Capabilities, Endpoint, ErrorKind, FunctionRef, FunctionSpec, InstanceId,
+    BoxStream, Capabilities, Endpoint, ErrorKind, FunctionRef, FunctionSpec, Host, InstanceId,
     InstanceSpec, InstanceState, InstanceStats, LogChunk, Prepared, ProviderError, Runtime,
     RuntimeEvent, RuntimeInstance, SecretName,
 };
@@ -27,6 +27,7 @@ use crate::http_mode::{self, HttpMode, Port, Ports};
 use crate::instance::{self, Handle, Shared};
 use crate::instance_dir::{self, InstanceDir, SOCKET};
 use crate::launch::{Launch, Settings};
+use crate::limits::{self, Group, Limits, LimitsStatus};
 use crate::lines::LineSource;
 use crate::processes;
 use crate::program::{IMAGE_NOT_RUN_ANNOTATION, Mode, Places, Program};
@@ -48,6 +49,8 @@ pub struct ProcessRuntime {
 struct Inner {
     config: ProcessConfig,
     sandbox: SandboxStatus,
+    limits: Limits,
+    host: Host,
     private_temp: bool,
     ports: Arc<Ports>,
     shared: Arc<Shared>,
@@ -107,12 +110,16 @@ impl ProcessRuntime {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .map_err(|error| SetupError::Adopt(error.into()))?;
         }
+        let name = group_name(&config.run_dir);
+        let limits = Limits::detect(config.limits, &name, config.max_processes)?;
         let sandbox = SandboxStatus::probe(config.sandbox);
         let private_temp = sandbox == SandboxStatus::Enforced
             && config.hidden.iter().any(|dir| holds(&config.temp_dir, dir));
         Ok(Self {
             inner: Arc::new(Inner {
                 sandbox,
+                limits,
+                host: limits::host(),
                 private_temp,
                 ports: Arc::new(Ports::new()),
                 shared: Arc::new(Shared::new(config.adopt_orphans)),
@@ -135,6 +142,12 @@ impl ProcessRuntime {
     #[must_use]
     pub fn sandbox(&self) -> SandboxStatus {
         self.inner.sandbox
+    }
+
+    /// How instances are held to their limits.
+    #[must_use]
+    pub fn limits(&self) -> LimitsStatus {
+        self.inner.limits.status()
     }
 
     /// Whether each instance has a temporary directory of its own, because the common one holds
@@ -173,6 +186,7 @@ impl Inner {
             Mode::Watchdog => None,
         };
         Readiness::of(spec)?;
+        self.limits.check(spec)?;
         self.settings(spec, listens)
             .watchdog_config()
             .map_err(|error| ProviderError::invalid(format!("envVars: {}", causes(&error))))?;
@@ -220,10 +234,19 @@ impl Inner {
             Some(address) => (Endpoint::tcp(address), None),
             None => unix_endpoint(&dir).map_err(failed("the instance's directory is gone"))?,
         };
-        let launch = self.launch(function, &program, &dir, readiness, listens);
-        let started = match instance::spawn(&self.config, &launch, &self.shared) {
+        let owner = self.config.run_as.as_ref().map(|user| user.uid);
+        let group = match self.limits.group(spec.id.as_str(), function, owner) {
+            Ok(group) => Arc::new(group),
+            Err(error) => {
+                let _ = dir.remove();
+                return Err(failed("the limits could not be set")(error));
+            }
+        };
+        let launch = self.launch(function, &program, &dir, readiness, listens, &group);
+        let started = match instance::spawn(&self.config, &launch, &group, &self.shared) {
             Ok(started) => started,
             Err(error) => {
+                group.end();
                 let _ = dir.remove();
                 return Err(failed("the watchdog could not be started")(error));
             }
@@ -235,6 +258,7 @@ impl Inner {
             spec.id.clone(),
             started,
             launch,
+            group,
             port,
             mark,
             self.shared.clone(),
@@ -266,6 +290,7 @@ impl Inner {
         dir: &InstanceDir,
         readiness: Readiness,
         listens: Option<SocketAddr>,
+        group: &Group,
     ) -> Launch {
         let config = &self.config;
         let temp_dir = if self.private_temp {
@@ -309,6 +334,7 @@ impl Inner {
             readiness,
             socket_dir: dir.path().to_owned(),
             working_dir,
+            groups: group.join_files(),
             rules,
         }
     }
@@ -317,14 +343,25 @@ impl Inner {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        let mut can = Capabilities::default();
+        can.limits = true;
+        can
+    }
+
+    fn host(&self) -> Host {
+        self.inner.host
     }
 
     async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError> {
         let inner = self.inner.clone();
         let spec = spec.clone();
-        let program = blocking(move || inner.resolve(&spec)).await?;
+        let limits = &self.inner.limits;
         let mut prepared = Prepared::default();
+        prepared.warnings = limits.warnings(&spec);
+        let held = limits.describe(&spec);
+        let held = held.map(|held| (LIMITS_ANNOTATION.to_owned(), held));
+        prepared.annotations.extend(held);
+        let program = blocking(move || inner.resolve(&spec)).await?;
         prepared.single_instance = program.single_instance();
         if let Some(said) = program.image_not_run {
             prepared.warnings.push(said.clone());
@@ -385,13 +422,7 @@ impl Runtime for ProcessRuntime {
 
     async fn stats(&self, id: &InstanceId) -> Result<InstanceStats, ProviderError> {
         let handle = self.inner.handle(id).ok_or_else(|| unknown(id))?;
-        if handle.has_ended() {
-            return Ok(InstanceStats::default());
-        }
-        let usage = blocking(move || processes::usage(handle.pid)).await;
-        Ok(usage.map_or_else(InstanceStats::default, |usage| {
-            InstanceStats::new(usage.resident_bytes, usage.cpu)
-        }))
+        Ok(blocking(move || handle.stats()).await)
     }
 
     async fn refresh_secrets(
@@ -451,6 +482,19 @@ const MARK: &str = "OPENFAAS_SECRETS_DIR";
 
 /// The file in the run directory that its user holds locked.
 const LOCK: &str = ".lock";
+
+/// Says how a function is held to its limits.
+pub const LIMITS_ANNOTATION: &str = "dev.provider.limits";
+
+/// The name of the control groups of the runtime of one directory: the same at each start, so that
+/// those of a killed one are found. FNV-1a, as the hashes of the standard library may change.
+fn group_name(run_dir: &Path) -> String {
+    let bytes = run_dir.as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("faas-process-{hash:016x}")
+}
 
 fn unknown(id: &InstanceId) -> ProviderError {
     ProviderError::not_found(format!("there is no instance {id}"))

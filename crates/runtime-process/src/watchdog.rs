@@ -5,6 +5,7 @@
 //! the provider is gone, and the whole tree is killed.
 
 use std::convert::Infallible;
+use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -55,13 +56,18 @@ pub fn watchdog_main() -> ExitCode {
     };
     // Also what a function left running after its calls.
     let _ = tree::end_tree(Duration::ZERO, END_LIMIT);
-    match code {
+    let code = match code {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             provider.tell(&Report::Failed(causes(&error)));
             ExitCode::FAILURE
         }
+    };
+    // It has waited for everything below it by now.
+    if let Some(cpu) = processes::own_cpu() {
+        provider.tell(&Report::Used(cpu));
     }
+    code
 }
 
 /// Why an instance cannot run.
@@ -69,6 +75,8 @@ pub fn watchdog_main() -> ExitCode {
 enum RunError {
     #[error("the watchdog was told nothing that it understands")]
     Launch(#[from] serde_json::Error),
+    #[error("the function's limits cannot be set up")]
+    Limits(#[source] io::Error),
     #[error("the working directory {path:?} cannot be entered")]
     WorkingDir { path: PathBuf, source: io::Error },
     #[error("the function's socket cannot be made")]
@@ -104,6 +112,7 @@ impl Provider {
 }
 
 fn run(launch: &Launch, provider: &Provider) -> Result<(), RunError> {
+    join(&launch.groups).map_err(RunError::Limits)?;
     tree::adopt_orphans().map_err(RunError::System)?;
     let listener = listen(&launch.socket_dir).map_err(RunError::Socket)?;
     std::env::set_current_dir(&launch.working_dir).map_err(|source| RunError::WorkingDir {
@@ -124,6 +133,21 @@ fn run(launch: &Launch, provider: &Provider) -> Result<(), RunError> {
         .build()
         .map_err(RunError::System)?
         .block_on(serve(launch, listener, provider))
+}
+
+/// Joins the groups that hold this instance to its limits, with everything that it will start.
+fn join(groups: &[PathBuf]) -> io::Result<()> {
+    for file in groups {
+        // 0 is whoever writes it.
+        fs::write(file, "0")?;
+    }
+    // A provider that the kernel is to spare for want of memory does not mean its functions.
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let spared = fs::read_to_string(FILE).is_ok_and(|text| text.starts_with('-'));
+    if spared {
+        fs::write(FILE, "0")?;
+    }
+    Ok(())
 }
 
 /// Waits for the provider to go away, and ends everything when it has.

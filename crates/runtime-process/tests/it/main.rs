@@ -2,6 +2,7 @@
 //!
 //! * `serving`: modes, environment, secrets, readiness
 //! * `ending`: stops, exits, kills, leftovers
+//! * `limits`: memory, CPU and processes, in every way that this machine has
 //! * `sandbox`: what a function may touch
 //! * `output`: log lines
 
@@ -12,6 +13,7 @@
 )]
 
 mod ending;
+mod limits;
 mod output;
 mod sandbox;
 mod serving;

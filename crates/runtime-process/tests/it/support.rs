@@ -33,7 +33,10 @@ impl Bench {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut ProcessConfig)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(tempfile::tempdir().unwrap(), change)
+    }
+
+    pub(crate) fn in_dir(dir: tempfile::TempDir, change: impl FnOnce(&mut ProcessConfig)) -> Self {
         let config = config(dir.path(), change);
         let runtime = ProcessRuntime::new(config).unwrap();
         let events = runtime.events();

@@ -1,0 +1,151 @@
+//! What both versions of control groups have in common: files that hold a value or a table.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long the kernel may take to end killed processes, and to let go of their group.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at a group that ends.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Writes a value; says which file where it fails. It is there already: the kernel made it.
+pub(crate) fn write(path: &Path, value: impl ToString) -> io::Result<()> {
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(value.to_string().as_bytes()));
+    written.map_err(|error| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        io::Error::new(error.kind(), format!("{name}: {error}"))
+    })
+}
+
+/// Reads a file that is one number; `max` is none.
+pub(crate) fn read_number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Reads one value of a table of `KEY VALUE` lines.
+pub(crate) fn read_key(path: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+        .and_then(|value| value.trim().parse().ok())
+}
+
+/// Makes a group, unless it is there.
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// The processes in a group; not those that have ended and wait for their parent.
+fn members(dir: &Path) -> Vec<Pid> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let numbers = text.lines().filter_map(|line| line.parse().ok());
+    numbers.filter_map(Pid::from_raw).collect()
+}
+
+/// Waits until nothing runs in a group, doing something about it each time. Blocks.
+pub(crate) fn empty(dir: &Path, mut each_time: impl FnMut(&[Pid])) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let members = members(dir);
+        if members.is_empty() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        each_time(&members);
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Kills one after the other. No member can be mistaken for another process of its number for as
+/// long as it is in the group, which is the case until it was waited for; between the look and the
+/// signal there is a moment in which it may.
+pub(crate) fn kill_members(members: &[Pid]) {
+    for pid in members {
+        // It may have ended in between, which is what was wanted.
+        let _ = kill_process(*pid, Signal::KILL);
+    }
+}
+
+/// Removes a group in which nothing runs. The kernel may still hold on to it for a moment.
+pub(crate) fn remove(dir: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match fs::remove_dir(dir) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, dir = %dir.display(), "a control group is left behind");
+                return;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// The groups in a group.
+pub(crate) fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.filter(is_dir).map(|entry| entry.path()).collect()
+}
+
+/// The share of a core as a quota of microseconds in a period of so many: a tenth of a second, or
+/// longer where the share is so small that the kernel would not take its quota.
+pub(crate) fn quota(millicores: u64) -> (u64, u64) {
+    const LEAST_QUOTA: u64 = 1000;
+    let period = if millicores < 10 { 1_000_000 } else { 100_000 };
+    let quota = millicores.saturating_mul(period) / 1000;
+    // What is more than any machine has is no limit, and the kernel refuses to read it.
+    (quota.clamp(LEAST_QUOTA, u64::from(u32::MAX)), period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_cpu_is_a_quota_that_the_kernel_takes() {
+        assert_eq!(quota(500), (50_000, 100_000));
+        assert_eq!(quota(2000), (200_000, 100_000));
+        assert_eq!(quota(10), (1000, 100_000));
+        assert_eq!(quota(9), (9000, 1_000_000));
+        assert_eq!(quota(1), (1000, 1_000_000));
+        assert_eq!(quota(u64::MAX).1, 100_000);
+    }
+
+    #[test]
+    fn values_are_found_by_their_whole_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("memory.events");
+        fs::write(&file, "oom 3\noom_kill 2\noom_group_kill 1\n").unwrap();
+        assert_eq!(read_key(&file, "oom_kill"), Some(2));
+        assert_eq!(read_key(&file, "oom_k"), None);
+        fs::write(&file, "max\n").unwrap();
+        assert_eq!(read_number(&file), None);
+        fs::write(&file, "4096\n").unwrap();
+        assert_eq!(read_number(&file), Some(4096));
+    }
+
+    #[test]
+    fn a_write_that_fails_names_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = write(&dir.path().join("pids.max"), 1).unwrap_err();
+        assert!(error.to_string().contains("pids.max"), "{error}");
+    }
+}
