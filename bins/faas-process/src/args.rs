@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 
 use clap::Parser;
 use provider_http::Role;
+use runtime_process::LimitsChoice;
 
 use crate::commands::Command;
 
@@ -21,7 +22,7 @@ command then runs, or a program; any other image is only a name, and nothing is 
 const AFTER: &str = "\
 Variables, each with the flag's meaning where there is one:
   listen, system_listen, metrics_listen, role, state_dir, functions_dir, basic_auth,
-  secret_mount_path, allow_host (separated by commas), run_as
+  secret_mount_path, allow_host (separated by commas), run_as, limits, max_processes
   port                     of 127.0.0.1, where no address is given
   header_timeout (10s)     for the header of a request
   upstream_timeout (60s)   for the first byte of a function's reply
@@ -119,4 +120,12 @@ pub(crate) struct Args {
     /// Let functions read and write whatever their user may
     #[arg(long, help_heading = "Protection")]
     pub(crate) no_sandbox: bool,
+
+    /// How functions are held to their limits: auto (the best that this host gives), cgroup-v2,
+    /// cgroup-v1 or watch; one that cannot be used does not start [default: auto]
+    #[arg(long, value_name = "WAY", value_parser = LimitsChoice::from_str, help_heading = "Limits")]
+    pub(crate) limits: Option<LimitsChoice>,
+    /// The most processes and threads of one replica [default: 1024]
+    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    pub(crate) max_processes: Option<u64>,
 }

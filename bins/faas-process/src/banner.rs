@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use provider_http::{Config, ListenAddress, Role};
-use runtime_process::SandboxStatus;
+use runtime_process::{LimitsStatus, LimitsWay, SandboxStatus};
 
 use crate::address::reachable;
 use crate::bounds::Bounds;
@@ -19,6 +19,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) addresses: Vec<ListenAddress>,
     pub(crate) sandbox: SandboxStatus,
     pub(crate) private_temp: bool,
+    pub(crate) limits: LimitsStatus,
     pub(crate) root: bool,
 }
 
@@ -39,6 +40,7 @@ impl Display for Banner<'_> {
         if let Some(stacks) = &self.settings.stacks {
             writeln!(f, "  stack     {stacks}")?;
         }
+        writeln!(f, "  limits    {}", self.limits)?;
         writeln!(
             f,
             "  budgets   {}",
@@ -59,6 +61,12 @@ impl Banner<'_> {
         }
         if self.sandbox != SandboxStatus::Enforced {
             tracing::warn!("functions are not sandboxed: they can read the provider's state");
+        }
+        if self.limits.way == LimitsWay::Watch {
+            tracing::warn!(
+                "limits are held by watching: a function may overstep one for half a second, and \
+                 CPU is not limited; `faas-process doctor` says what a better way takes"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provider_http::{Config, Role};
-use runtime_process::{ProcessConfig, User};
+use runtime_process::{LimitsChoice, ProcessConfig, User};
 
 use crate::args::Args;
 use crate::bounds::Bounds;
@@ -38,7 +38,15 @@ pub(crate) struct Settings {
     pub(crate) stacks: Option<Stacks>,
     pub(crate) run_as: Option<User>,
     pub(crate) sandbox: bool,
+    pub(crate) limits: LimitsChoice,
+    pub(crate) max_processes: u64,
 }
+
+/// What a replica may have where nothing is said.
+const MAX_PROCESSES: u64 = 1024;
+
+/// A watchdog with one program, and something to spare.
+const LEAST_PROCESSES: u64 = 8;
 
 impl Settings {
     /// Reads flags and variables; an empty variable counts as not set.
@@ -86,6 +94,8 @@ impl Settings {
             programs.ignored.push(state_dir.clone());
         }
         let stacks = Stacks::read(args.stack, args.watch, options)?;
+        let limits = limits_choice(args.limits, variable("limits"))?;
+        let max_processes = max_processes(args.max_processes, variable("max_processes"))?;
         Ok(Self {
             http,
             bounds: Bounds::read(variable)?,
@@ -99,6 +109,8 @@ impl Settings {
             stacks,
             run_as: run_as.as_deref().map(user).transpose()?,
             sandbox: !args.no_sandbox,
+            limits,
+            max_processes,
         })
     }
 
@@ -117,6 +129,8 @@ impl Settings {
         config.idle_timeout = self.http.idle_timeout;
         config.sandbox = self.sandbox;
         config.run_as.clone_from(&self.run_as);
+        config.limits = self.limits;
+        config.max_processes = self.max_processes;
         // Nothing else in this process starts children.
         config.adopt_orphans = true;
         config
@@ -167,6 +181,35 @@ pub(crate) fn state_dir(
 
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
+}
+
+fn limits_choice(
+    flag: Option<LimitsChoice>,
+    variable: Option<String>,
+) -> Result<LimitsChoice, Failure> {
+    match (flag, variable) {
+        (Some(limits), _) => Ok(limits),
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|why| Failure::usage(format!("limits={text:?} is no way: {why}"))),
+        (None, None) => Ok(LimitsChoice::Auto),
+    }
+}
+
+fn max_processes(flag: Option<u64>, variable: Option<String>) -> Result<u64, Failure> {
+    let count = match (flag, variable) {
+        (Some(count), _) => Some(count),
+        (None, Some(text)) => text.parse().ok(),
+        (None, None) => Some(MAX_PROCESSES),
+    };
+    count
+        .filter(|count| *count >= LEAST_PROCESSES)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "max_processes (--max-processes) is no count that a replica can do with: give \
+                 {LEAST_PROCESSES} or more"
+            ))
+        })
 }
 
 fn default_state_dir(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Failure> {
@@ -243,6 +286,8 @@ mod tests {
         );
         assert_eq!(settings.http.role, Role::Standalone);
         assert!(settings.sandbox && !settings.http.basic_auth);
+        assert_eq!(settings.limits, LimitsChoice::Auto);
+        assert_eq!(settings.max_processes, 1024);
     }
 
     #[test]
@@ -318,6 +363,9 @@ mod tests {
         let said = |line, variables: &[_]| read(line, variables).unwrap_err();
         assert!(said("", &[HOME, ("basic_auth", "yes")]).contains("basic_auth=\"yes\""));
         assert!(said("", &[HOME, ("read_timeout", "soon")]).contains("read_timeout"));
+        assert!(said("", &[HOME, ("limits", "cgroup")]).contains("cgroup-v2"));
+        assert!(said("", &[HOME, ("max_processes", "many")]).contains("8 or more"));
+        assert!(said("--max-processes 1", &[HOME]).contains("8 or more"));
         assert!(said("--role gateway", &[HOME]).contains("--role"));
         assert!(said("--run-as no-such-user", &[HOME]).contains("no-such-user"));
         assert!(said("--ephemeral --state-dir /x", &[HOME]).contains("--state-dir"));

@@ -92,6 +92,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
     let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
     let place = runtime.place().to_owned();
+    let limits = runtime.limits();
 
     let mut config = EngineConfig::new(&settings.state_dir);
     config.default_namespace = settings.http.default_namespace.clone();
@@ -125,6 +126,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         addresses,
         sandbox,
         private_temp,
+        limits,
         root: rustix::process::geteuid().is_root(),
     };
     banner.warn();

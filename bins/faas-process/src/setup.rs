@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use provider_http::{Authenticator, BasicAuth, Config, CredentialFiles};
-use runtime_process::ProcessRuntime;
+use runtime_process::{ProcessRuntime, SetupError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
@@ -65,5 +65,14 @@ pub(crate) fn credentials(config: &Config) -> Result<Option<Arc<dyn Authenticato
 
 /// Takes a place where functions run.
 pub(crate) fn runtime(settings: &Settings, gateway_url: String) -> Result<ProcessRuntime, Failure> {
-    ProcessRuntime::new(settings.runtime(gateway_url)).or_fail(Kind::Directory)
+    ProcessRuntime::new(settings.runtime(gateway_url)).map_err(|error| {
+        let kind = match error {
+            SetupError::Limits { .. } => Kind::Usage,
+            _ => Kind::Directory,
+        };
+        Failure {
+            kind,
+            error: error.into(),
+        }
+    })
 }

@@ -58,6 +58,7 @@ impl Function {
     /// Puts a function into the function table and drives it from now on.
     pub(crate) fn spawn(inner: &Arc<Inner>, state: State) -> Arc<Self> {
         let function = state.target.spec.function.clone();
+        inner.ledger.record(&function, state.claim());
         let (signals, received) = mpsc::unbounded_channel();
         let function = Arc::new(Self {
             slot: inner.table.insert(function.clone()),
@@ -121,17 +122,21 @@ async fn drive(
         let mut commands = Vec::new();
         let (next_look, done) = {
             let mut rng = inner.rng();
+            let mut state = function.state();
             let mut around = Around {
                 now,
                 slot: &function.slot,
                 config: &inner.config,
                 rng: &mut rng,
+                room: inner.ledger.room(&function.function, state.claim()),
             };
-            let mut state = function.state();
             for signal in heard.drain(..) {
                 hear(&mut state, signal, &mut around, &mut commands);
             }
             state.advance(&mut around, &mut commands);
+            if !state.leaving {
+                inner.ledger.record(&function.function, state.claim());
+            }
             let done = state.leaving && state.instances.is_empty();
             (state.next_look(now, &inner.config), done)
         };
@@ -163,7 +168,7 @@ async fn drive(
 fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &mut Vec<Command>) {
     match signal {
         Signal::Changed => {}
-        Signal::Wake => state.wake(around.config, commands),
+        Signal::Wake => state.wake(around, commands),
         Signal::Prepared(generation, answer) => {
             state.prepared(generation, answer, around, commands);
         }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::function::{Function, Signal};
+use crate::ledger::Ledger;
 use crate::name_locks::NameLocks;
 use crate::patience::Patience;
 use crate::state_dir::StateDir;
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) runtime: Patience,
     pub(crate) table: Table,
+    /// What the host has, and who was promised it.
+    pub(crate) ledger: Ledger,
     /// What is deployed, in the order of lists.
     pub(crate) functions: RwLock<BTreeMap<FunctionRef, Arc<Function>>>,
     /// What was deployed and still drains.
@@ -85,6 +88,7 @@ impl Inner {
             preparations: Semaphore::new(config.parallel_starts.max(1)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            ledger: Ledger::new(runtime.host()),
             handle: Handle::current(),
             store: Arc::new(store),
             blocking,
@@ -194,6 +198,8 @@ impl Inner {
         self.table.remove(&function.function);
         function.log.close();
         function.state().leaving = true;
+        // Its state records nothing any more.
+        self.ledger.forget(&function.function);
         function.signal(Signal::Changed);
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use provider_route::ScaleLabels;
-use provider_types::{Capabilities, FunctionSpec, ProviderError, seconds_or_duration};
+use provider_types::{Capabilities, FunctionSpec, Host, ProviderError, seconds_or_duration};
 
 const GRACE_PERIOD: &str = "grace_period";
 const WRITE_TIMEOUT: &str = "write_timeout";
@@ -59,16 +59,21 @@ pub(crate) fn check_replicas(replicas: u64, most: u64) -> Result<(), ProviderErr
 }
 
 /// What the deployer should know of fields that are not acted upon.
-pub(crate) fn warnings(spec: &FunctionSpec, wishes: &Wishes, can: Capabilities) -> Vec<String> {
+pub(crate) fn warnings(
+    spec: &FunctionSpec,
+    wishes: &Wishes,
+    can: Capabilities,
+    host: Host,
+) -> Vec<String> {
     let mut warnings = wishes.scale.warnings.clone();
     let asked = |resources: &Option<provider_types::Resources>| {
         resources.as_ref().is_some_and(|asked| !asked.is_empty())
     };
+    if asked(&spec.requests) && host == Host::default() {
+        warnings.push("requests are recorded but nothing is reserved by this provider".to_owned());
+    }
     if asked(&spec.limits) && !can.limits {
         warnings.push("limits are recorded but not enforced by this provider".to_owned());
-    }
-    if asked(&spec.requests) {
-        warnings.push("requests are recorded but nothing is reserved by this provider".to_owned());
     }
     if !spec.constraints.is_empty() {
         warnings.push(

@@ -102,6 +102,7 @@ mod function;
 mod inner;
 mod instance;
 mod intake;
+mod ledger;
 mod log_store;
 mod name_locks;
 mod operations;

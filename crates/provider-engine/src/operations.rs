@@ -9,6 +9,7 @@ use provider_types::{FunctionRef, FunctionSpec, Outcome, Prepared, Progress, Pro
 use crate::function::{Function, Signal};
 use crate::inner::Inner;
 use crate::intake::{self, Wishes};
+use crate::ledger::Claim;
 use crate::state::{Previous, State, Trouble, Version};
 use crate::store::{FunctionRecord, PreviousRecord};
 
@@ -31,6 +32,7 @@ pub(crate) async fn deploy(
     if prepared.single_instance.is_some() {
         wait_for_predecessors(&inner, &name).await;
     }
+    let promise = inner.ledger.promise(&name, Claim::of(&spec, replicas))?;
 
     let created_at = (inner.config.clock)();
     let spec = Arc::new(spec);
@@ -52,6 +54,7 @@ pub(crate) async fn deploy(
     };
     let function = Function::spawn(&inner, State::new(target, replicas, created_at));
     inner.add(Arc::clone(&function));
+    promise.keep();
 
     let news = function.until(|state| {
         if let Some(why) = &state.trouble.last_error {
@@ -90,6 +93,8 @@ pub(crate) async fn update(
     let prepared = check(&inner, &spec, replicas).await?;
     let warnings = warnings(&inner, &spec, &wishes, &prepared);
 
+    let claim = Claim::of(&spec, replicas);
+    let promise = inner.ledger.promise(&spec.function, claim)?;
     let writing = function.writing.lock().await;
     // What serves now: where an update is under way, what served before that one.
     let (previous, created_at) = {
@@ -128,6 +133,7 @@ pub(crate) async fn update(
             state.replicas = replicas;
             state.trouble = Trouble::default();
             state.update_error = None;
+            promise.keep();
         }
         written
     };
@@ -187,11 +193,14 @@ pub(crate) async fn scale(
     {
         return Err(one_instance(&name, why));
     }
+    let claim = Claim::of(&function.state().target.spec, replicas);
+    let promise = inner.ledger.promise(&name, claim)?;
     let _writing = function.writing.lock().await;
     inner
         .stored(move |store| store.set_scale(name, replicas))
         .await?;
     function.state().scale_to(replicas);
+    promise.keep();
     function.signal(Signal::Changed);
     Ok(Outcome::ongoing())
 }
@@ -230,6 +239,7 @@ async fn check(
     inner
         .store
         .check_references(&spec.function, &spec.secrets)?;
+    inner.ledger.check(spec)?;
     let prepared = inner.prepare(spec).await?;
     match &prepared.single_instance {
         Some(why) if replicas > 1 => Err(one_instance(&spec.function, why)),
@@ -249,7 +259,8 @@ fn warnings(
     wishes: &Wishes,
     prepared: &Prepared,
 ) -> Vec<String> {
-    let mut warnings = intake::warnings(spec, wishes, inner.runtime.capabilities());
+    let runtime = &inner.runtime;
+    let mut warnings = intake::warnings(spec, wishes, runtime.capabilities(), runtime.host());
     warnings.extend(prepared.warnings.iter().cloned());
     warnings
 }

@@ -23,6 +23,7 @@ use crate::backoff;
 use crate::config::EngineConfig;
 use crate::demand::Demand;
 use crate::intake::Wishes;
+use crate::ledger::Claim;
 use crate::store::{FunctionRecord, PreviousRecord};
 
 /// After so many failures in a row calls are told of them instead of waiting for the next start.
@@ -152,6 +153,8 @@ pub(crate) struct Around<'a> {
     pub(crate) slot: &'a Slot,
     pub(crate) config: &'a EngineConfig,
     pub(crate) rng: &'a mut fastrand::Rng,
+    /// How many replicas of the present version the host has room for.
+    pub(crate) room: u64,
 }
 
 /// What is to be done.
@@ -255,9 +258,10 @@ impl State {
 
     /// Wants the count that it starts with, if it is asleep. In memory first: it is written down
     /// while it starts, and one that is lost with that is woken by its next call.
-    pub(crate) fn wake(&mut self, config: &EngineConfig, commands: &mut Vec<Command>) {
+    pub(crate) fn wake(&mut self, around: &Around<'_>, commands: &mut Vec<Command>) {
         if self.replicas == 0 && !self.leaving {
-            let most = self.most_replicas(config);
+            // A call that finds it asleep is not sent away for want of room.
+            let most = self.most_replicas(around.config).min(around.room.max(1));
             self.scale_to(self.target.wishes.scale.initial().min(most));
             self.keep(commands);
         }
@@ -551,6 +555,7 @@ impl State {
             return;
         }
         let most = self.most_replicas(around.config);
+        let most = most.min(around.room.max(self.replicas));
         let wishes = &self.target.wishes.scale;
         let demand = self
             .demand
@@ -566,6 +571,11 @@ impl State {
     }
 
     /// How many instances there may be at a time.
+    /// What its replicas need of the host.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim::of(&self.target.spec, self.replicas)
+    }
+
     fn most_replicas(&self, config: &EngineConfig) -> u64 {
         match self.target.single_instance() {
             Some(_) => 1,

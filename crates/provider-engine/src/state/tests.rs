@@ -53,6 +53,7 @@ impl World {
             slot: &self.slot,
             config: &self.config,
             rng: &mut self.rng,
+            room: u64::MAX,
         };
         hear(&mut self.state, &mut around, &mut commands);
         self.state.advance(&mut around, &mut commands);

@@ -15,7 +15,7 @@ use provider_route::ReplicaLease;
 use provider_types::wire::FunctionStatus;
 use provider_types::{
     BoxStream, Call, CallContext, Capabilities, CreateSecret, DeleteFunction, DeployFunction,
-    Endpoint, ExitReason, FunctionRef, FunctionSpec, GetFunction, InstanceId, InstanceSpec,
+    Endpoint, ExitReason, FunctionRef, FunctionSpec, GetFunction, Host, InstanceId, InstanceSpec,
     InstanceStats, ListFunctions, LogChunk, LogOutput, Namespace, Outcome, Prepared, Provider,
     ProviderError, ResolveError, Resolver, Runtime, RuntimeEvent, RuntimeInstance, ScaleFunction,
     SecretName, SecretStore, UpdateFunction,
@@ -52,6 +52,7 @@ struct Seen {
 pub(crate) struct Fake {
     seen: Mutex<Seen>,
     pub(crate) capabilities: Capabilities,
+    pub(crate) host: Host,
     /// An image that could be prepared once, and no more.
     pub(crate) vanished: Option<String>,
     /// How often secrets began to be refreshed.
@@ -141,6 +142,10 @@ impl Fake {
 impl Runtime for Shared {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities
+    }
+
+    fn host(&self) -> Host {
+        self.0.host
     }
 
     async fn prepare(&self, spec: &FunctionSpec) -> Result<Prepared, ProviderError> {

@@ -14,6 +14,8 @@ mod fake;
 mod failures;
 /// Deploy, update, scale, delete, status.
 mod functions;
+/// Requests for more than the host has.
+mod host;
 /// Log lines: bounds, filters, followers.
 mod logs;
 /// What survives a restart, and what is refused at the start.
