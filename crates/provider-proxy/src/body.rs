@@ -24,7 +24,8 @@ pub struct ProxyBody(Kind);
 
 enum Kind {
     Text(Bytes),
-    Stream(Stream),
+    /// Boxed, because replies that have come whole are many and are moved about.
+    Stream(Box<Stream>),
 }
 
 /// Why a reply's body broke off. It must reach the caller as an error, never as an end; hyper
@@ -95,14 +96,14 @@ impl ProxyBody {
         activity: Option<Arc<Activity>>,
         limits: Limits,
     ) -> Self {
-        Self(Kind::Stream(Stream {
+        Self(Kind::Stream(Box::new(Stream {
             coding,
             exchange: Some((call, connection)),
             activity,
             limits,
             waiting: None,
             failed: None,
-        }))
+        })))
     }
 }
 

@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
+/// A reply up to this size is written in one piece: the kernel takes that with less ado.
+const COPIED: usize = 1024;
+
 /// A socket of either kind.
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -284,7 +287,19 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = self.socket()?.poll_write_vectored(cx, bufs);
+        let length: usize = bufs.iter().map(|piece| piece.len()).sum();
+        let wrote = if length <= COPIED {
+            let mut copied = [0; COPIED];
+            let mut rest = &mut copied[..];
+            for piece in bufs {
+                // As much as fits, which is all.
+                let _ = io::Write::write(&mut rest, piece)?;
+            }
+            let copied = copied.get(..length).unwrap_or_default();
+            self.socket()?.poll_write(cx, copied)
+        } else {
+            self.socket()?.poll_write_vectored(cx, bufs)
+        };
         self.wrote(cx, wrote)
     }
 }
