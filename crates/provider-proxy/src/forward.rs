@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use hyper::upgrade::OnUpgrade;
 use provider_types::{Call, Endpoint, FunctionRef, Lease, Report, Resolver, UpstreamProtocol};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::target::{self, NoTarget};
 use crate::trail::Trail;
 use crate::tunnel::{self, Tunnels};
 use crate::upload::{Activity, BoxError, Stage, Upload};
-use crate::upstream::{Broken, Connection, Head, Request, Unsent};
+use crate::upstream::{self, Broken, Connection, Head, Request, Unsent};
 
 /// A resolver that keeps to its deadline says more than our timer does, so it goes first.
 const RESOLVER_GOES_FIRST: Duration = Duration::from_millis(100);
@@ -87,35 +87,31 @@ where
     };
     let body = Upload::new(body, shared.budgets.idle, arrived);
     let length = body.length();
+    let target = target::parse(&head.uri, &shared.default_namespace, shared.name_rule);
+    let mut text = target.as_ref().map_or_else(
+        |_| Vec::new(),
+        |(_, rest)| upstream::line(&head.method, *rest),
+    );
     let kept = headers::to_function(
+        &mut text,
         &shared.policy,
-        &mut head.headers,
-        &head.method,
+        &head,
         length,
         peer,
         upgrade.is_some(),
-        || host(&head.uri),
     );
-    let prepared = match target::parse(&head.uri, &shared.default_namespace, shared.name_rule) {
-        Ok((function, path)) => Ok(Prepared {
+    let prepared = match target {
+        Ok((function, _)) => Ok(Prepared {
             function,
             trail: Trail::of(&head.headers),
             is_head: head.method == Method::HEAD,
-            request: Request::new(&head.method, &path, &head.headers, length, body),
+            request: Request::new(text, length, body),
             upgrade: upgrade.filter(|_| kept.upgrade.is_some()),
         }),
         Err(NoTarget::NoName | NoTarget::NotAName) => Err(Refusal::from(Reason::FunctionNotFound)),
         Err(NoTarget::Escapes) => Err(Refusal::from(Reason::BadPath)),
     };
     (head.uri, kept, prepared)
-}
-
-/// What to say in `Host` for a request that does not: the function wants some.
-fn host(uri: &Uri) -> Option<HeaderValue> {
-    let host = uri
-        .authority()
-        .map_or("localhost", |authority| authority.as_str());
-    HeaderValue::from_str(host).ok()
 }
 
 /// A function's reply, not yet made the caller's.

@@ -16,6 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::address::{Peer, TrustedProxy};
@@ -58,41 +60,121 @@ pub(crate) enum Length {
     Unknown,
 }
 
-/// Makes a request's headers the function's. `host` is for a request that names none.
+/// Writes the header lines that the function gets of a request with these.
 pub(crate) fn to_function(
+    text: &mut Vec<u8>,
     policy: &HeaderPolicy,
-    headers: &mut HeaderMap,
-    method: &Method,
+    request: &Parts,
     length: Length,
     peer: Option<&Peer>,
     may_upgrade: bool,
-    host: impl FnOnce() -> Option<HeaderValue>,
 ) -> Kept {
-    let mut kept = Kept {
-        content_type: headers.get(CONTENT_TYPE).cloned(),
-        ..Kept::default()
-    };
-    let asks = take_hop_by_hop(headers);
-    if asks.trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if let (true, true, Some(protocols)) = (may_upgrade, asks.upgrade, asks.protocols) {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocols.clone());
-        kept.upgrade = Some(protocols);
-    }
-    headers.remove(EXPECT);
-    frame(headers, method, length);
-    if !headers.contains_key(HOST) {
-        if let Some(host) = host() {
-            headers.insert(HOST, host);
+    let headers = &request.headers;
+    let asks = Asks::of(headers);
+    let trusted = !policy.trusted_proxies.is_empty()
+        && peer.is_some_and(|peer| policy.trusted_proxies.iter().any(|p| p.contains(peer)));
+    let mut kept = Kept::default();
+    let mut said = Said::default();
+    for (name, value) in headers {
+        let passes = if name == HOST {
+            said.host.get_or_insert(value);
+            true
+        } else if name == CONTENT_LENGTH {
+            said.length = true;
+            false
+        } else if name == CONTENT_TYPE {
+            kept.content_type.get_or_insert_with(|| value.clone());
+            true
+        } else if name == EXPECT || is_hop_by_hop(name) || asks.names(name) {
+            false
+        } else if is_forwarding(name) {
+            said.forwarded_host |= trusted && name == X_FORWARDED_HOST;
+            said.forwarded_proto |= trusted && name == X_FORWARDED_PROTO;
+            // The list is written below, with the peer at its end.
+            trusted && name != X_FORWARDED_FOR
+        } else if policy.call_headers && name == X_CALL_ID {
+            kept.call_id.get_or_insert_with(|| value.clone());
+            true
+        } else {
+            !(policy.call_headers && name == X_START_TIME)
+        };
+        if passes {
+            write_line(text, name, value.as_bytes());
         }
     }
-    forwarded(policy, headers, peer);
+    if asks.trailers {
+        write_line(text, &TE, b"trailers");
+    }
+    if let (true, true, Some(protocols)) = (may_upgrade, asks.upgrade, &asks.protocols) {
+        write_line(text, &CONNECTION, b"upgrade");
+        write_line(text, &UPGRADE, protocols.as_bytes());
+        kept.upgrade = Some(protocols.clone());
+    }
+    frame(text, &request.method, length, said.length);
+    let authority = request
+        .uri
+        .authority()
+        .map_or("localhost", Authority::as_str);
+    let host = said
+        .host
+        .map_or(authority.as_bytes(), HeaderValue::as_bytes);
+    if said.host.is_none() {
+        write_line(text, &HOST, host);
+    }
+    let list = (trusted && !asks.names(&X_FORWARDED_FOR)).then(|| headers.get_all(X_FORWARDED_FOR));
+    let address = peer.and_then(|peer| peer.forwarded_for.as_ref());
+    let list = list.into_iter().flatten().chain(address);
+    write_list(text, &X_FORWARDED_FOR, list);
+    if !said.forwarded_host {
+        write_line(text, &X_FORWARDED_HOST, host);
+    }
+    if !said.forwarded_proto {
+        write_line(text, &X_FORWARDED_PROTO, b"http");
+    }
     if policy.call_headers {
-        stamp(headers, &mut kept);
+        stamp(text, &mut kept);
     }
     kept
+}
+
+/// What was met among a request's headers.
+#[derive(Debug, Default)]
+struct Said<'a> {
+    host: Option<&'a HeaderValue>,
+    length: bool,
+    forwarded_host: bool,
+    forwarded_proto: bool,
+}
+
+/// One header line.
+pub(crate) fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        text.extend_from_slice(part);
+    }
+}
+
+/// All values of a header as one list, if there are any.
+fn write_list<'a>(
+    text: &mut Vec<u8>,
+    name: &HeaderName,
+    values: impl Iterator<Item = &'a HeaderValue>,
+) {
+    let mut first = true;
+    for value in values {
+        let before = if first {
+            [name.as_str(), ": "]
+        } else {
+            ["", ", "]
+        };
+        for part in before {
+            text.extend_from_slice(part.as_bytes());
+        }
+        text.extend_from_slice(value.as_bytes());
+        first = false;
+    }
+    if !first {
+        text.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Makes a reply's headers the caller's. `has_body` is false for a reply that can have none.
@@ -129,6 +211,44 @@ struct Asks {
     upgrade: bool,
     trailers: bool,
     protocols: Option<HeaderValue>,
+    /// What `Connection` names beside what everybody knows to be hop-by-hop.
+    named: Vec<HeaderName>,
+}
+
+impl Asks {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut asks = Self::default();
+        for (name, value) in headers {
+            if name == CONNECTION {
+                asks.connection(value);
+            } else if name == TE {
+                asks.trailers |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+            } else if name == UPGRADE && asks.protocols.is_none() {
+                asks.protocols = Some(value.clone());
+            }
+        }
+        asks
+    }
+
+    fn connection(&mut self, value: &HeaderValue) {
+        for token in tokens(value) {
+            if token.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else if !token.eq_ignore_ascii_case(b"keep-alive")
+                && !token.eq_ignore_ascii_case(b"close")
+            {
+                // `Host` says whom the request is for, the length how it is framed: both are more
+                // than one hop's business, whatever `Connection` says.
+                let name = HeaderName::from_bytes(token).ok();
+                let name = name.filter(|name| name != HOST && name != CONTENT_LENGTH);
+                self.named.extend(name.filter(|name| !is_hop_by_hop(name)));
+            }
+        }
+    }
+
+    fn names(&self, name: &HeaderName) -> bool {
+        self.named.contains(name)
+    }
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -145,44 +265,26 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether a header says on whose behalf a request comes.
+fn is_forwarding(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-") || name == "forwarded"
+}
+
+/// Takes the hop-by-hop headers out of a reply's.
 fn take_hop_by_hop(headers: &mut HeaderMap) -> Asks {
-    let mut asks = Asks::default();
-    // Most messages have one of them at most, and a lookup of each would cost more than the rest.
+    // Most replies have none: a lookup of each would cost more than the rest.
+    if !headers.keys().any(is_hop_by_hop) {
+        return Asks::default();
+    }
+    let asks = Asks::of(headers);
     let met: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| is_hop_by_hop(name))
+        .filter(|name| is_hop_by_hop(name) || asks.names(name))
         .cloned()
         .collect();
     for name in met {
-        if name == CONNECTION {
-            let mut named = Vec::new();
-            for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
-                if token.eq_ignore_ascii_case(b"upgrade") {
-                    asks.upgrade = true;
-                } else if !token.eq_ignore_ascii_case(b"keep-alive")
-                    && !token.eq_ignore_ascii_case(b"close")
-                {
-                    named.extend(HeaderName::from_bytes(token));
-                }
-            }
-            for name in named {
-                // `Host` says whom the request is for, the length how it is framed: both are more
-                // than one hop's business, whatever `Connection` says. The rest is looked at below.
-                if name != HOST && name != CONTENT_LENGTH && !is_hop_by_hop(&name) {
-                    headers.remove(name);
-                }
-            }
-        } else if name == TE {
-            asks.trailers = headers
-                .get_all(TE)
-                .iter()
-                .flat_map(tokens)
-                .any(|token| token.eq_ignore_ascii_case(b"trailers"));
-        }
-        let first = headers.remove(&name);
-        if name == UPGRADE {
-            asks.protocols = first;
-        }
+        headers.remove(name);
     }
     asks
 }
@@ -195,102 +297,29 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A known length stays a length, an unknown one is chunked, and a request that could have a body
-/// says that it has none.
-fn frame(headers: &mut HeaderMap, method: &Method, length: Length) {
-    match length {
-        Length::None => {
-            let says = headers.get(CONTENT_LENGTH);
-            if says.is_some_and(|value| value != "0")
-                || (says.is_none() && matches!(*method, Method::POST | Method::PUT | Method::PATCH))
-            {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            }
-        }
-        Length::Known(length) => {
-            let says = headers
-                .get(CONTENT_LENGTH)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| value.parse().ok());
-            if says != Some(length) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            }
-        }
-        Length::Unknown => {
-            headers.remove(CONTENT_LENGTH);
-            // Said here, because hyper sends no chunked body with GET and HEAD unasked.
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-    }
-}
-
-fn forwarded(policy: &HeaderPolicy, headers: &mut HeaderMap, peer: Option<&Peer>) {
-    let trusted = !policy.trusted_proxies.is_empty()
-        && peer.is_some_and(|peer| policy.trusted_proxies.iter().any(|p| p.contains(peer)));
-    if !trusted {
-        let claims = |name: &HeaderName| {
-            let name = name.as_str();
-            name.starts_with("x-forwarded-") || name == "forwarded"
-        };
-        let names: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| claims(name))
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-    if let Some(address) = peer.and_then(|peer| peer.forwarded_for.as_ref()) {
-        let before = if trusted {
-            joined(headers, &X_FORWARDED_FOR)
-        } else {
-            None
-        };
-        let value = match before {
-            Some(mut list) => {
-                list.extend_from_slice(b", ");
-                list.extend_from_slice(address.as_bytes());
-                HeaderValue::try_from(list).unwrap_or_else(|_| address.clone())
-            }
-            None => address.clone(),
-        };
-        headers.insert(X_FORWARDED_FOR, value);
-    }
-    if !headers.contains_key(X_FORWARDED_HOST) {
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-    }
-    if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static("http"));
-    }
-}
-
-/// All values of a header as one list.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let mut values = headers.get_all(name).iter();
-    let mut list = values.next()?.as_bytes().to_vec();
-    for value in values {
-        list.extend_from_slice(b", ");
-        list.extend_from_slice(value.as_bytes());
-    }
-    Some(list)
-}
-
-fn stamp(headers: &mut HeaderMap, kept: &mut Kept) {
-    let call_id = match headers.entry(X_CALL_ID) {
-        Entry::Occupied(entry) => Some(entry.get().clone()),
-        Entry::Vacant(entry) => HeaderValue::from_bytes(&uuid()).ok().inspect(|id| {
-            entry.insert(id.clone());
-        }),
+/// or said that it had says that it has none.
+fn frame(text: &mut Vec<u8>, method: &Method, length: Length, said: bool) {
+    let length = match length {
+        Length::None if said || matches!(*method, Method::POST | Method::PUT | Method::PATCH) => 0,
+        Length::None => return,
+        Length::Known(length) => length,
+        Length::Unknown => return write_line(text, &TRANSFER_ENCODING, b"chunked"),
     };
-    kept.call_id = call_id;
+    write_line(text, &CONTENT_LENGTH, HeaderValue::from(length).as_bytes());
+}
+
+fn stamp(text: &mut Vec<u8>, kept: &mut Kept) {
+    if kept.call_id.is_none() {
+        let id = uuid();
+        write_line(text, &X_CALL_ID, &id);
+        kept.call_id = HeaderValue::from_bytes(&id).ok();
+    }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();
     let now = HeaderValue::from(u64::try_from(now).unwrap_or(u64::MAX));
-    headers.insert(X_START_TIME, now.clone());
+    write_line(text, &X_START_TIME, now.as_bytes());
     kept.start_time = Some(now);
 }
 

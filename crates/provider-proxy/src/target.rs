@@ -2,7 +2,6 @@
 //! still-encoded path: what the caller wrote is what the function gets.
 
 use http::Uri;
-use http::uri::PathAndQuery;
 use provider_types::{FunctionRef, NameRule, Namespace};
 
 const PREFIX: &str = "/function/";
@@ -34,12 +33,20 @@ pub(crate) enum NoTarget {
     Escapes,
 }
 
+/// What of a request's path and query the function gets, as the caller wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest<'a> {
+    /// Begins with a slash.
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
 /// The function, and the path and query that it is to get.
-pub(crate) fn parse(
-    uri: &Uri,
+pub(crate) fn parse<'a>(
+    uri: &'a Uri,
     default: &Namespace,
     rule: NameRule,
-) -> Result<(FunctionRef, PathAndQuery), NoTarget> {
+) -> Result<(FunctionRef, Rest<'a>), NoTarget> {
     let (name, rest) = split(uri.path());
     if name.is_empty() {
         return Err(NoTarget::NoName);
@@ -49,20 +56,11 @@ pub(crate) fn parse(
     }
     let function =
         FunctionRef::parse_dotted_with(name, default, rule).map_err(|_| NoTarget::NotAName)?;
-    let path = match (rest, uri.query()) {
-        ("" | "/", None) => PathAndQuery::from_static("/"),
-        (rest, query) => {
-            let mut path = String::with_capacity(rest.len() + query.map_or(0, str::len) + 2);
-            path.push_str(if rest.is_empty() { "/" } else { rest });
-            if let Some(query) = query {
-                path.push('?');
-                path.push_str(query);
-            }
-            // Part of a path that was read already, so it reads again.
-            PathAndQuery::try_from(path).map_err(|_| NoTarget::NotAName)?
-        }
+    let rest = Rest {
+        path: if rest.is_empty() { "/" } else { rest },
+        query: uri.query(),
     };
-    Ok((function, path))
+    Ok((function, rest))
 }
 
 /// Whether a path leads above where it starts, once percent-decoded: `..` as such or with its dots
@@ -122,8 +120,11 @@ mod tests {
 
     fn read(path: &str) -> Result<(String, String), NoTarget> {
         let uri: Uri = path.parse().unwrap();
-        parse(&uri, &Namespace::default(), NameRule::DnsLabel)
-            .map(|(function, uri)| (function.to_string(), uri.to_string()))
+        parse(&uri, &Namespace::default(), NameRule::DnsLabel).map(|(function, rest)| {
+            let query = rest.query.map(|query| format!("?{query}"));
+            let query = query.unwrap_or_default();
+            (function.to_string(), format!("{}{query}", rest.path))
+        })
     }
 
     #[test]

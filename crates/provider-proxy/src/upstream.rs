@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) use alarm::Alarm;
-pub(crate) use request::{Request, Unsent};
+pub(crate) use request::{Request, Unsent, line};
 pub(crate) use response::{Coding, Head, Invalid, Part};
 use socket::Socket;
 

@@ -9,13 +9,13 @@ use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use http_body::Frame;
 use thiserror::Error;
 
 use super::socket::Socket;
-use crate::headers::Length;
+use crate::headers::{Length, write_line};
+use crate::target::Rest;
 use crate::upload::{Activity, BoxError, Stage, Upload};
 
 /// A body's part up to this size is copied behind the head, so that both are one write.
@@ -54,18 +54,9 @@ pub(crate) enum Unsent {
 }
 
 impl Request {
-    pub(crate) fn new(
-        method: &Method,
-        path: &PathAndQuery,
-        headers: &HeaderMap,
-        framing: Length,
-        body: Upload,
-    ) -> Self {
-        let mut text = Vec::with_capacity(TEXT);
-        for part in [method.as_str(), " ", path.as_str(), " HTTP/1.1\r\n"] {
-            text.extend_from_slice(part.as_bytes());
-        }
-        write_fields(&mut text, headers.iter());
+    /// A request with its head as text, up to and without the empty line.
+    pub(crate) fn new(mut text: Vec<u8>, framing: Length, body: Upload) -> Self {
+        text.extend_from_slice(b"\r\n");
         Self {
             text,
             chunk: Bytes::new(),
@@ -172,8 +163,10 @@ impl Request {
                 if let (Length::Unknown, Ok(trailers)) = (self.framing, frame.into_trailers()) {
                     self.over = true;
                     self.text.extend_from_slice(b"0\r\n");
-                    let allowed = trailers.iter().filter(|(name, _)| may_trail(name));
-                    write_fields(&mut self.text, allowed);
+                    for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name)) {
+                        write_line(&mut self.text, name, value.as_bytes());
+                    }
+                    self.text.extend_from_slice(b"\r\n");
                 }
                 return Ok(());
             }
@@ -230,17 +223,21 @@ impl Request {
     }
 }
 
-/// Header lines, and the empty one that ends them.
-fn write_fields<'a>(
-    text: &mut Vec<u8>,
-    fields: impl Iterator<Item = (&'a HeaderName, &'a http::HeaderValue)>,
-) {
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(part);
-        }
+/// Begins a head: the request line, with room for the usual header lines.
+pub(crate) fn line(method: &Method, target: Rest<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(TEXT);
+    let (mark, query) = target.query.map_or(("", ""), |query| ("?", query));
+    for part in [
+        method.as_str(),
+        " ",
+        target.path,
+        mark,
+        query,
+        " HTTP/1.1\r\n",
+    ] {
+        text.extend_from_slice(part.as_bytes());
     }
-    text.extend_from_slice(b"\r\n");
+    text
 }
 
 /// Whether a field may come after the body. RFC 9110 6.5.1.

@@ -135,7 +135,8 @@ struct Framing {
 }
 
 impl Framing {
-    fn see(&mut self, name: &HeaderName, value: &HeaderValue) {
+    /// Looks at a header line; false if it says nothing to anybody beyond this connection.
+    fn see(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if name == CONTENT_LENGTH {
             self.unsound |= self.length.as_ref().is_some_and(|other| other != value);
             self.length = Some(value.clone());
@@ -143,9 +144,16 @@ impl Framing {
             self.unsound |= self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked");
             self.chunked = true;
         } else if name == CONNECTION {
-            let mut tokens = value.as_bytes().split(|&byte| byte == b',');
-            self.close |= tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+            let mut passes = false;
+            for token in value.as_bytes().split(|&byte| byte == b',') {
+                let token = token.trim_ascii();
+                let close = token.eq_ignore_ascii_case(b"close");
+                self.close |= close;
+                passes |= !close && !token.eq_ignore_ascii_case(b"keep-alive");
+            }
+            return passes;
         }
+        true
     }
 
     fn coding(&self, status: StatusCode, is_head: bool) -> Result<Coding, Invalid> {
@@ -184,8 +192,9 @@ fn fields(raw: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Fra
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Invalid::Header)?;
         let value = HeaderValue::from_maybe_shared(raw.slice_ref(line.value))
             .map_err(|_| Invalid::Header)?;
-        framing.see(&name, &value);
-        headers.append(name, value);
+        if framing.see(&name, &value) {
+            headers.append(name, value);
+        }
     }
     Ok((headers, framing))
 }
