@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use provider_types::{
-    BoxStream, Capabilities, ErrorKind, FunctionRef, FunctionSpec, InstanceId, InstanceSpec,
+    BoxStream, Capabilities, ErrorKind, FunctionRef, FunctionSpec, Host, InstanceId, InstanceSpec,
     InstanceStats, LogChunk, Prepared, ProviderError, Runtime, RuntimeEvent, RuntimeInstance,
     SecretName,
 };
@@ -31,6 +31,10 @@ impl Patience {
 
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.runtime.capabilities()
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        self.runtime.host()
     }
 
     pub(crate) fn events(&self) -> BoxStream<RuntimeEvent> {
