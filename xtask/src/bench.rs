@@ -5,6 +5,7 @@
 //! present, the Go SDK's proxy. They take turns, round by round, so that whatever else the machine
 //! does falls on all of them; the medians of the rounds count.
 
+mod demand;
 mod processes;
 mod start;
 
@@ -51,6 +52,10 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
         "bench",
         "--bin",
         "bench",
+        "--bin",
+        "hello",
+        "--bin",
+        "resolve",
         "--package",
         "faas-process",
         "--bin",
@@ -86,7 +91,8 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
     }
     report(&contenders);
     drop(contenders);
-    start::run()
+    start::run()?;
+    demand::run()
 }
 
 fn contenders(directory: &Path, upstream: SocketAddr, cores: usize) -> Result<Vec<Contender>> {

@@ -79,6 +79,24 @@ pub(super) fn cpu(id: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / per_second.max(1)))
 }
 
+/// How often the threads of a process went to sleep by themselves, and so woke again.
+pub(super) fn voluntary_switches(id: u32) -> Result<u64> {
+    let mut switches = 0;
+    for entry in fs::read_dir(format!("/proc/{id}/task"))? {
+        // A thread that has just ended switches no more.
+        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else {
+            continue;
+        };
+        let own = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        switches += own
+            .and_then(|count| count.trim().parse::<u64>().ok())
+            .context("no voluntary_ctxt_switches")?;
+    }
+    Ok(switches)
+}
+
 /// A process's resident memory, in MiB.
 pub(super) fn resident(id: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;

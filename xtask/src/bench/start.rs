@@ -102,7 +102,12 @@ fn until_answered(
 }
 
 /// One request on a connection of its own: the status and the whole reply.
-fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+pub(super) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     write!(
         stream,
