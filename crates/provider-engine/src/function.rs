@@ -172,7 +172,10 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Prepared(generation, answer) => {
             state.prepared(generation, answer, around, commands);
         }
-        Signal::Started(instance) => state.started(instance, around.now),
+        Signal::Started(instance) => {
+            state.started(instance, around.now);
+            around.slot.note_started();
+        }
         Signal::Ready(id) => state.ready(&id, around),
         Signal::Unready(id, reason) => state.unready(&id, reason, around),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),

@@ -1,6 +1,7 @@
 //! What `/metrics` shows: the Go SDK's series, ours for each function, and in the standalone role
 //! the gateway's. One registry a server.
 
+mod cold_starts;
 mod functions;
 mod process;
 

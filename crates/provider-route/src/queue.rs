@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     pub(crate) waking: Waking,
     /// When a wish to wake the function was last taken.
     pub(crate) woken_at: Option<Instant>,
+    /// When an instance was last started.
+    pub(crate) started_at: Option<Instant>,
 }
 
 /// Whether a function that is asleep is being woken.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use provider_types::{Endpoint, FunctionRef, ResolveError};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::choice::choose;
 use super::config::TableConfig;
@@ -140,6 +141,12 @@ impl Slot {
         if self.0.set.load().absence != absence {
             self.0.change(|set| set.absence = absence);
         }
+    }
+
+    /// Says that an instance was just started, for the phases of the calls that wait for it to get
+    /// ready.
+    pub fn note_started(&self) {
+        self.0.lock().started_at = Some(Instant::now());
     }
 
     /// The replicas that take calls.
@@ -278,7 +285,7 @@ impl SlotInner {
         let mut answers = Vec::new();
         match answer {
             Ok(()) => {
-                let now = tokio::time::Instant::now();
+                let now = Instant::now();
                 queue.woken_at = Some(now);
                 if queue.waking == Waking::Asking {
                     queue.waking = Waking::Taken(now);

@@ -98,11 +98,18 @@ impl SlotInner {
         let mut phases = Phases::default();
         let waited = begun.elapsed();
         if starting {
-            let woken = self.lock().woken_at;
-            phases.woken = woken.map_or(Duration::ZERO, |at| {
-                at.saturating_duration_since(begun).min(waited)
-            });
+            let (woken_at, started_at) = {
+                let queue = self.lock();
+                (queue.woken_at, queue.started_at)
+            };
+            // What happened before the call came took none of its time.
+            let until =
+                |at: Option<Instant>| at.map(|at| at.saturating_duration_since(begun).min(waited));
+            phases.woken = until(woken_at).unwrap_or_default();
             phases.started = waited.saturating_sub(phases.woken);
+            phases.readied = until(started_at).map_or(Duration::ZERO, |at| {
+                waited.saturating_sub(at.max(phases.woken))
+            });
         } else {
             phases.queued = waited;
         }

@@ -116,6 +116,8 @@ pub struct Phases {
     pub queued: Duration,
     /// For a replica to start, from when that was under way.
     pub started: Duration,
+    /// Of `started`, the part after the last instance was started, for it to get ready.
+    pub readied: Duration,
     /// For the back-end to take the wish that a function without replicas gets some.
     pub woken: Duration,
 }

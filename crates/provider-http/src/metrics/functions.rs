@@ -10,9 +10,10 @@ use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use provider_proxy::{Ended, Observer};
-use provider_types::{FunctionRef, Namespace};
+use provider_types::{FunctionRef, Namespace, Phases};
 use rustc_hash::FxBuildHasher;
 
+use super::cold_starts::ColdStarts;
 use super::{gauge, histogram, made, register};
 use crate::Role;
 
@@ -32,6 +33,7 @@ pub(crate) struct FunctionMetrics {
     invocations: IntCounterVec,
     in_flight: IntGaugeVec,
     seconds: HistogramVec,
+    cold_starts: ColdStarts,
     gateway: Option<Gateway>,
     known: HashMap<FunctionRef, Arc<Series>, FxBuildHasher>,
     /// Held while series are made or dropped, so that none is made of a function that is gone.
@@ -84,6 +86,7 @@ impl FunctionMetrics {
                 "Seconds from the arrival of a call to its last byte.",
                 &names,
             ),
+            cold_starts: ColdStarts::new(registry),
             gateway: (role == Role::Standalone).then(|| Gateway {
                 started: counter(
                     "gateway_function_invocation_started",
@@ -166,6 +169,7 @@ impl FunctionMetrics {
             series.function.namespace.as_str(),
         );
         let dotted = series.function.to_string();
+        self.cold_starts.forget(&series.function);
         // What is not there cannot be removed, and need not be.
         let _ = self.in_flight.remove_label_values(&[name, namespace]);
         let _ = self.seconds.remove_label_values(&[name, namespace]);
@@ -225,6 +229,17 @@ impl FunctionMetrics {
         }
     }
 
+    /// Counts what a call waited for its function to start, but not of one that was deleted
+    /// meanwhile.
+    fn waited(&self, series: &Series, phases: &Phases) {
+        if *phases != Phases::default() {
+            let _changing = self.change();
+            if !series.gone.load(Ordering::Relaxed) {
+                self.cold_starts.count(&series.function, phases);
+            }
+        }
+    }
+
     fn by_code(&self, function: &FunctionRef, code: u16) -> ByCode {
         let code = code.to_string();
         let labels = [
@@ -261,6 +276,7 @@ impl Observer for CallObserver {
         series.in_flight.dec();
         let seconds = ended.duration.as_secs_f64();
         series.seconds.observe(seconds);
+        self.0.waited(&series, &ended.phases);
         let code = ended.status.map_or(CALLER_LEFT, |status| status.as_u16());
         self.0.count(&series, code, seconds);
     }

@@ -17,7 +17,8 @@ use crate::table::{at_most, endpoint, function};
 /// What the back-end does when it is asked to wake a function.
 #[derive(Clone, Copy)]
 enum Answer {
-    /// Takes the wish after so many milliseconds, and has a replica so many after that.
+    /// Takes the wish after so many milliseconds, starts an instance, and that is ready so many
+    /// later.
     ReadyAfter(u64, u64),
     /// Takes it and shows nothing of it.
     Nothing,
@@ -25,6 +26,9 @@ enum Answer {
     Fails(ErrorKind),
     Panics,
 }
+
+/// How long an instance takes until it is started.
+const STARTING: Duration = Duration::from_millis(7);
 
 struct World {
     table: Table,
@@ -52,6 +56,8 @@ impl Scaler for Backend {
                 let slot = self.table.get(function).unwrap();
                 slot.set_absence(Absence::Starting { reason: None });
                 tokio::spawn(async move {
+                    sleep(STARTING).await;
+                    slot.note_started();
                     sleep(Duration::from_millis(ready)).await;
                     slot.add(endpoint(1), at_most(100));
                 });
@@ -121,7 +127,8 @@ async fn calls_for_a_function_that_is_asleep_wait_and_wake_it_once() {
         let lease = call.await.unwrap().unwrap();
         let phases = lease.phases();
         assert_eq!(phases.woken, Duration::from_millis(30));
-        assert_eq!(phases.started, Duration::from_millis(200));
+        assert_eq!(phases.started, STARTING + Duration::from_millis(200));
+        assert_eq!(phases.readied, Duration::from_millis(200));
         assert_eq!(phases.queued, Duration::ZERO);
     }
     assert_eq!(world.wishes(), 1);

@@ -37,6 +37,13 @@ async fn asleep(provider: &Provider, name: &str) {
     .await;
 }
 
+/// The value of a series, by the beginning of its line.
+async fn metric(provider: &Provider, begins: &str) -> Option<f64> {
+    let text = provider.get("/metrics").await.text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(begins))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
 #[tokio::test]
 async fn an_idle_function_goes_to_zero_and_comes_back_with_its_next_call() {
     let place = Place::new();
@@ -53,6 +60,13 @@ async fn an_idle_function_goes_to_zero_and_comes_back_with_its_next_call() {
     let replies = futures_util::future::join_all(calls).await;
     assert!(replies.iter().all(|reply| reply == "here"));
     assert_eq!(children(&provider.pid()).len(), 1);
+    for phase in ["wake", "start", "ready"] {
+        let series = format!(
+            "provider_function_cold_start_seconds_count{{function=\"it\",\
+             namespace=\"openfaas-fn\",phase=\"{phase}\"}}"
+        );
+        assert!(metric(&provider, &series).await >= Some(2.0), "{phase}");
+    }
 
     // The log is still there.
     let logs = provider.get("/system/logs?name=it").await;
