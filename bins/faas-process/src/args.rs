@@ -55,7 +55,9 @@ Examples:
   faas-process --functions-dir ./functions
       so that image hello means ./functions/hello
   faas-process --stack stack.yaml --watch
-      to develop functions: what is saved is deployed";
+      to develop functions: what is saved is deployed
+  faas-process --take-over
+      in the place of the one that runs: it goes when this one serves";
 
 /// The whole command line: without a command the provider serves, by its flags.
 #[derive(Debug, Parser)]
@@ -94,6 +96,10 @@ pub(crate) struct Args {
     /// Where an image that is a relative path is looked up [default: the working directory]
     #[arg(long, value_name = "DIR", help_heading = "Directories")]
     pub(crate) functions_dir: Option<PathBuf>,
+    /// Take over from the provider that runs on this state directory without losing a call, and
+    /// start as usual where none runs
+    #[arg(long, conflicts_with = "ephemeral", help_heading = "Directories")]
+    pub(crate) take_over: bool,
     /// Keep the state in a temporary directory, and take a free port unless --listen names one
     #[arg(long, conflicts_with = "state_dir", help_heading = "Directories")]
     pub(crate) ephemeral: bool,

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) system_listen: Option<String>,
     pub(crate) metrics_listen: Option<String>,
     pub(crate) state_dir: PathBuf,
+    /// Another provider may run on it, and is to go.
+    pub(crate) take_over: bool,
     /// Removes the state again.
     pub(crate) temporary: Option<tempfile::TempDir>,
     pub(crate) functions_dir: Option<PathBuf>,
@@ -104,6 +106,7 @@ impl Settings {
             system_listen: args.system_listen.or_else(|| variable("system_listen")),
             metrics_listen: args.metrics_listen.or_else(|| variable("metrics_listen")),
             state_dir,
+            take_over: args.take_over,
             temporary,
             functions_dir,
             stacks,

@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod control;
 mod failure;
+mod hand_over;
 mod service_manager;
 mod setup;
 mod signals;
@@ -24,11 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use provider_engine::{Engine, EngineConfig};
+use provider_engine::Engine;
 use provider_http::{HandedSocket, Server};
 use provider_route::{Table, TableConfig};
-use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
+use tokio::sync::oneshot;
 
 use crate::args::CommandLine;
 use crate::banner::Banner;
@@ -36,9 +37,6 @@ use crate::config::Settings;
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::service_manager::Notify;
 use crate::signals::Signals;
-
-/// The commit, for `/system/info`: whoever builds a release sets the variable.
-const COMMIT: Option<&str> = option_env!("FAAS_PROCESS_COMMIT");
 
 fn main() -> ExitCode {
     // The rules of a function's sandbox bind threads: none may exist by then.
@@ -86,7 +84,12 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let notify = Notify::new(env::var("NOTIFY_SOCKET").ok().as_deref());
     let signals = Signals::new().or_fail(Kind::Running)?;
     let auth = setup::credentials(&settings.http)?;
-    let listeners = address::bind(settings, auth.as_deref(), inherited)?;
+    let mut take_over = hand_over::ask(settings.take_over, &settings.state_dir).await?;
+    let mut offered = hand_over::sockets(take_over.as_mut());
+    offered.extend(inherited);
+    let mut listeners = address::bind(settings, auth.as_deref(), offered)?;
+    let (taken, passing) = (listeners.taken().to_vec(), listeners.hand_over());
+    let passing = passing.or_fail(Kind::Running)?;
     let addresses: Vec<_> = listeners.addresses().cloned().collect();
     let gateway_url = addresses.first().map(address::gateway_url);
     let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
@@ -94,20 +97,12 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let place = runtime.place().to_owned();
     let limits = runtime.limits();
 
-    let mut config = EngineConfig::new(&settings.state_dir);
-    config.default_namespace = settings.http.default_namespace.clone();
-    config.info = ProviderInfo::new(
-        "faas-process",
-        "processes",
-        VersionInfo::new(
-            env!("CARGO_PKG_VERSION"),
-            COMMIT.filter(|it| !it.is_empty()).unwrap_or("unknown"),
-        ),
-    );
-    settings.bounds.apply(&mut config);
-    let engine = Engine::open(config, Arc::new(runtime))
-        .await
-        .or_fail(Kind::Directory)?;
+    let config = setup::engine(settings);
+    let engine = match &mut take_over {
+        Some(before) => Engine::open_after(config, Arc::new(runtime), before).await,
+        None => Engine::open(config, Arc::new(runtime)).await,
+    };
+    let engine = engine.or_fail(Kind::Directory)?;
 
     control::serve(&settings.state_dir, engine.clone());
 
@@ -129,27 +124,63 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         limits,
         root: rustix::process::geteuid().is_root(),
     };
+    if let Some(before) = take_over {
+        let taken = before.complete(&engine, taken).await;
+        if let Err(failure) = taken.or_fail(Kind::Running) {
+            engine.shutdown(Duration::ZERO).await;
+            settings.clean_up(&place);
+            return Err(failure);
+        }
+    }
     banner.warn();
     // Where nobody reads it, nobody misses it.
     let _ = write!(io::stdout(), "{banner}");
     notify.ready();
     let stacks = settings.stacks.as_ref();
     let stacks = stacks.map(|stacks| stacks.keep(&engine)).transpose()?;
+    let (over, given) = oneshot::channel();
     let stop = async {
+        let given = tokio::select! {
+            () = signals.clone().reach(1) => {
+                notify.stopping();
+                None
+            }
+            given = hand_over::until_given(engine.clone(), passing, &settings.state_dir) => {
+                tracing::info!("another version has taken over");
+                Some(given)
+            }
+        };
+        if let Some(stacks) = stacks {
+            stacks.abort();
+        }
+        let _ = over.send(given);
+    };
+    let let_go = async {
+        let mut given = given.await.ok().flatten()?;
+        given.let_go().await;
+        Some(given)
+    };
+    let patience = settings.http.drain_timeout;
+    let cut = async {
+        // After a hand-over the server itself waits for its calls without a limit.
         signals.clone().reach(1).await;
-        notify.stopping();
+        tokio::select! {
+            () = tokio::time::sleep(patience + Duration::from_secs(1)) => {}
+            () = signals.clone().reach(2) => {}
+        }
     };
-    let served = tokio::select! {
-        served = server.serve_until(stop) => served.map(drop),
-        () = signals.clone().reach(2) => Ok(()),
+    let (served, given) = tokio::select! {
+        (served, given) = async { tokio::join!(server.serve_until(stop), let_go) } => {
+            (served.map(drop), given)
+        }
+        () = cut => (Ok(()), None),
     };
-    if let Some(stacks) = stacks {
-        stacks.abort();
-    }
     tokio::select! {
-        () = engine.shutdown(settings.http.drain_timeout) => {}
+        () = engine.shutdown(patience) => {}
         () = signals.reach(2) => {}
     }
+    // Now nothing is left here.
+    drop(given);
     settings.clean_up(&place);
     served.or_fail(Kind::Running)
 }

@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use provider_engine::EngineConfig;
 use provider_http::{Authenticator, BasicAuth, Config, CredentialFiles};
+use provider_types::wire::{ProviderInfo, VersionInfo};
 use runtime_process::{ProcessRuntime, SetupError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
@@ -61,6 +63,25 @@ pub(crate) fn credentials(config: &Config) -> Result<Option<Arc<dyn Authenticato
         .or_fail(Kind::Credentials)?;
     tokio::spawn(files.watch(auth.clone()));
     Ok(Some(Arc::new(auth)))
+}
+
+/// The commit, for `/system/info`: whoever builds a release sets the variable.
+const COMMIT: Option<&str> = option_env!("FAAS_PROCESS_COMMIT");
+
+/// What the engine is told.
+pub(crate) fn engine(settings: &Settings) -> EngineConfig {
+    let mut config = EngineConfig::new(&settings.state_dir);
+    config.default_namespace = settings.http.default_namespace.clone();
+    config.info = ProviderInfo::new(
+        "faas-process",
+        "processes",
+        VersionInfo::new(
+            env!("CARGO_PKG_VERSION"),
+            COMMIT.filter(|it| !it.is_empty()).unwrap_or("unknown"),
+        ),
+    );
+    settings.bounds.apply(&mut config);
+    config
 }
 
 /// Takes a place where functions run.

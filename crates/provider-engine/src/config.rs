@@ -1,5 +1,6 @@
 //! What can be set of an engine.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct EngineConfig {
     /// What time it is, for creation times. Default: the system's clock. Waiting uses tokio's
     /// clock, which a test can pause.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Functions, with their namespaces, that are not started until the version before says so.
+    pub(crate) held: BTreeSet<String>,
 }
 
 impl EngineConfig {
@@ -72,6 +75,7 @@ impl EngineConfig {
             route: TableConfig::default(),
             seed: fastrand::u64(..),
             clock: Arc::new(SystemTime::now),
+            held: BTreeSet::new(),
         }
     }
 }

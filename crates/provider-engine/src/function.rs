@@ -56,9 +56,10 @@ pub(crate) enum Signal {
 
 impl Function {
     /// Puts a function into the function table and drives it from now on.
-    pub(crate) fn spawn(inner: &Arc<Inner>, state: State) -> Arc<Self> {
+    pub(crate) fn spawn(inner: &Arc<Inner>, mut state: State) -> Arc<Self> {
         let function = state.target.spec.function.clone();
         inner.ledger.record(&function, state.claim());
+        state.held = inner.is_held(&function);
         let (signals, received) = mpsc::unbounded_channel();
         let function = Arc::new(Self {
             slot: inner.table.insert(function.clone()),
@@ -74,6 +75,12 @@ impl Function {
         });
         inner.spawn(drive(Arc::clone(inner), Arc::clone(&function), received));
         function
+    }
+
+    /// Lets it start where it was held.
+    pub(crate) fn let_start(&self) {
+        self.state().held = false;
+        self.signal(Signal::Changed);
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,6 @@
 //! What all parts of an engine share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use provider_route::Table;
 use provider_types::{FunctionRef, FunctionSpec, InstanceId, Prepared, ProviderError, SecretName};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{OwnedRwLockWriteGuard, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +43,16 @@ pub(crate) struct Inner {
     refreshing: tokio::sync::Mutex<()>,
     /// No operation begins any more.
     pub(crate) closing: AtomicBool,
+    /// Operations hold it to read; to write, who lets go of the state or takes it again.
+    pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
+    /// Keeps the gate shut while another version has the state.
+    pub(crate) shut: Mutex<Option<OwnedRwLockWriteGuard<()>>>,
+    /// One hand-over at a time.
+    pub(crate) handing_over: tokio::sync::Mutex<()>,
+    /// Another version has taken over.
+    pub(crate) given: watch::Sender<bool>,
+    /// Functions, with their namespaces, that the version before still runs.
+    held: Mutex<BTreeSet<String>>,
     /// Who hears of which instance. In order, so that a simulation can be repeated.
     listeners: Mutex<BTreeMap<InstanceId, Listener>>,
     rng: Mutex<fastrand::Rng>,
@@ -56,7 +66,7 @@ pub(crate) struct Inner {
     blocking: Blocking,
     /// Released after the store was closed: fields are dropped in their order. A simulation has
     /// none.
-    _state_dir: Option<StateDir>,
+    state_dir: Option<StateDir>,
 }
 
 /// Who hears of an instance.
@@ -68,7 +78,7 @@ struct Listener {
 
 impl Inner {
     pub(crate) fn new(
-        config: EngineConfig,
+        mut config: EngineConfig,
         runtime: Patience,
         store: Store,
         blocking: Blocking,
@@ -82,6 +92,11 @@ impl Inner {
             secret_changes: AtomicU64::new(0),
             refreshing: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
+            gate: Arc::default(),
+            shut: Mutex::default(),
+            handing_over: tokio::sync::Mutex::default(),
+            given: watch::Sender::new(false),
+            held: Mutex::new(std::mem::take(&mut config.held)),
             listeners: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             starts: Semaphore::new(config.parallel_starts.max(1)),
@@ -92,7 +107,7 @@ impl Inner {
             handle: Handle::current(),
             store: Arc::new(store),
             blocking,
-            _state_dir: state_dir,
+            state_dir,
             config,
             runtime,
         }
@@ -152,6 +167,28 @@ impl Inner {
     /// Ends all background tasks without waiting.
     pub(crate) fn abandon_tasks(&self) {
         self.stop.cancel();
+    }
+
+    // --- the state directory ---
+
+    /// Lets another process lock it.
+    pub(crate) fn unlock(&self) -> std::io::Result<()> {
+        self.state_dir.as_ref().map_or(Ok(()), StateDir::unlock)
+    }
+
+    /// Locks it again; false when another process has it.
+    pub(crate) fn lock_again(&self) -> bool {
+        self.state_dir.as_ref().is_none_or(StateDir::lock_again)
+    }
+
+    /// Whether the version before still runs a function.
+    pub(crate) fn is_held(&self, function: &FunctionRef) -> bool {
+        let held = self.held();
+        !held.is_empty() && held.contains(&function.to_string())
+    }
+
+    pub(crate) fn held(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // --- functions ---

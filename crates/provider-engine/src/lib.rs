@@ -116,6 +116,7 @@ mod state;
 mod state_dir;
 mod status;
 mod store;
+mod take_over;
 
 pub use backup::{Backup, BackupError};
 pub use config::EngineConfig;
@@ -130,6 +131,7 @@ pub use status::{
 };
 #[cfg(feature = "simulation")]
 pub use store::Medium;
+pub use take_over::{Given, PassSockets, PassedSocket, TakeOver, TakeOverError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

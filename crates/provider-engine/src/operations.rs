@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use provider_types::{FunctionRef, FunctionSpec, Outcome, Prepared, Progress, ProviderError};
+use tokio::sync::RwLockReadGuard;
 
 use crate::function::{Function, Signal};
 use crate::inner::Inner;
@@ -13,11 +14,17 @@ use crate::ledger::Claim;
 use crate::state::{Previous, State, Trouble, Version};
 use crate::store::{FunctionRecord, PreviousRecord};
 
+/// How long an operation waits for another version to let go of the state.
+const GAP: Duration = Duration::from_secs(5);
+
+/// When a caller should try again whose operation did not begin.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 pub(crate) async fn deploy(
     inner: Arc<Inner>,
     spec: FunctionSpec,
 ) -> Result<Outcome, ProviderError> {
-    inner.check_open()?;
+    let _begun = inner.begin().await?;
     let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
     let replicas = wishes.scale.initial();
     let name = spec.function.clone();
@@ -85,7 +92,7 @@ pub(crate) async fn update(
     inner: Arc<Inner>,
     spec: FunctionSpec,
 ) -> Result<Outcome, ProviderError> {
-    inner.check_open()?;
+    let _begun = inner.begin().await?;
     let _turn = inner.locks.lock(&spec.function).await;
     let function = inner.existing(&spec.function)?;
     let wishes = Wishes::read(&spec, inner.config.max_replicas)?;
@@ -162,8 +169,8 @@ pub(crate) async fn update(
 }
 
 pub(crate) async fn delete(inner: Arc<Inner>, name: FunctionRef) -> Result<Outcome, ProviderError> {
-    inner.check_open()?;
     let function = {
+        let _begun = inner.begin().await?;
         let _turn = inner.locks.lock(&name).await;
         let function = inner.existing(&name)?;
         inner
@@ -184,7 +191,7 @@ pub(crate) async fn scale(
     name: FunctionRef,
     replicas: u64,
 ) -> Result<Outcome, ProviderError> {
-    inner.check_open()?;
+    let _begun = inner.begin().await?;
     let _turn = inner.locks.lock(&name).await;
     let function = inner.existing(&name)?;
     intake::check_replicas(replicas, inner.config.max_replicas)?;
@@ -290,9 +297,32 @@ impl Inner {
     pub(crate) fn check_open(&self) -> Result<(), ProviderError> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(ProviderError::unavailable("the provider is stopping")
-                .with_retry_after(Duration::from_secs(1)));
+                .with_retry_after(RETRY_AFTER));
         }
         Ok(())
+    }
+
+    /// Begins an operation that changes what is kept. It waits briefly while another version of the
+    /// provider has the state, and is refused when that goes on or has taken over.
+    pub(crate) async fn begin(&self) -> Result<RwLockReadGuard<'_, ()>, ProviderError> {
+        self.check_open()?;
+        let elsewhere = || {
+            ProviderError::unavailable("another version of the provider takes over: try again")
+                .with_retry_after(RETRY_AFTER)
+        };
+        let shut = async {
+            let mut given = self.given.subscribe();
+            // An error means that the engine is gone.
+            let _ = given.wait_for(|given| *given).await;
+        };
+        let begun = tokio::select! {
+            biased;
+            () = shut => return Err(elsewhere()),
+            begun = tokio::time::timeout(GAP, self.gate.read()) => begun,
+        };
+        let begun = begun.map_err(|_elapsed| elsewhere())?;
+        self.check_open()?;
+        Ok(begun)
     }
 
     /// A function that is deployed. Clients rely on this being "not found", and nothing else, for

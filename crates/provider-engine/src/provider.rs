@@ -79,7 +79,7 @@ impl SecretStore for Engine {
     }
 
     async fn create_secret(&self, request: CreateSecret) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         self.inner
             .stored(move |store| {
                 store.put_secret(request.namespace, request.name, &request.value, true)
@@ -89,7 +89,7 @@ impl SecretStore for Engine {
     }
 
     async fn update_secret(&self, request: UpdateSecret) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         let inner = Arc::clone(&self.inner);
         self.inner
             .to_the_end(async move {
@@ -105,7 +105,7 @@ impl SecretStore for Engine {
     }
 
     async fn delete_secret(&self, request: DeleteSecret) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         self.inner
             .stored(move |store| store.remove_secret(request.namespace, request.name))
             .await?;
@@ -176,7 +176,7 @@ impl NamespaceStore for Engine {
     }
 
     async fn create_namespace(&self, request: CreateNamespace) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         let mut namespace = FunctionNamespace::new(request.namespace.as_str());
         namespace.labels = request.labels;
         namespace.annotations = request.annotations;
@@ -187,7 +187,7 @@ impl NamespaceStore for Engine {
     }
 
     async fn update_namespace(&self, request: UpdateNamespace) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         let mut namespace = FunctionNamespace::new(request.namespace.as_str());
         namespace.labels = request.labels;
         namespace.annotations = request.annotations;
@@ -198,7 +198,7 @@ impl NamespaceStore for Engine {
     }
 
     async fn delete_namespace(&self, request: DeleteNamespace) -> Result<Outcome, ProviderError> {
-        self.inner.check_open()?;
+        let _begun = self.inner.begin().await?;
         self.inner
             .stored(move |store| store.remove_namespace(request.namespace))
             .await?;

@@ -79,6 +79,8 @@ pub(crate) struct State {
     pub(crate) changing: bool,
     /// The function, or the provider, is to be no more.
     pub(crate) leaving: bool,
+    /// The version of the provider before this one still runs it, and it can run only once.
+    pub(crate) held: bool,
     preparing: bool,
     /// Follows its calls while it is awake and nothing else goes on.
     demand: Option<Demand>,
@@ -236,6 +238,7 @@ impl State {
             update_error: None,
             changing: false,
             leaving: false,
+            held: false,
             preparing: false,
             demand: None,
             keeping: false,
@@ -626,7 +629,7 @@ impl State {
     }
 
     fn start(&mut self, around: &mut Around<'_>, commands: &mut Vec<Command>) {
-        if self.target.prepared.is_none() || !self.is_due(around.now) {
+        if self.held || self.target.prepared.is_none() || !self.is_due(around.now) {
             return;
         }
         let generation = self.target.generation;
@@ -656,6 +659,11 @@ impl State {
                 leave,
             });
         }
+    }
+
+    /// Whether an instance runs beside which there can be no other.
+    pub(crate) fn runs_only_once(&self) -> bool {
+        self.instances.values().any(|instance| instance.single)
     }
 
     /// Whether both versions can have one instance at a time only, so that the old one must go before
@@ -699,17 +707,22 @@ impl State {
             return Absence::ScaledToZero;
         }
         let trouble = &self.trouble;
-        match &trouble.last_error {
-            Some(reason) if trouble.hopeless || trouble.failures >= CRASH_LOOP => {
-                Absence::Failing {
-                    reason: format!("it does not start: {reason}"),
-                    retry_after: trouble.retry_at.map(|at| at.duration_since(now)),
-                }
-            }
+        match self.hopeless() {
+            Some(reason) => Absence::Failing {
+                reason: format!("it does not start: {reason}"),
+                retry_after: trouble.retry_at.map(|at| at.duration_since(now)),
+            },
             _ => Absence::Starting {
                 reason: self.lacks().map(str::to_owned),
             },
         }
+    }
+
+    /// Why waiting for it to get ready is no use, if it is none.
+    pub(crate) fn hopeless(&self) -> Option<&str> {
+        let trouble = &self.trouble;
+        let hopeless = trouble.hopeless || trouble.failures >= CRASH_LOOP;
+        trouble.last_error.as_deref().filter(|_| hopeless)
     }
 
     /// What an instance lacks that is started and does not answer.

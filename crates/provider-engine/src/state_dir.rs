@@ -1,7 +1,7 @@
 //! The state directory, and the lock that one process at a time holds on it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,15 @@ use crate::error::EngineError;
 /// The name of the store in a state directory.
 pub(crate) const STORE: &str = "state.redb";
 
+/// The file that its holder has locked.
+const LOCK: &str = "lock";
+
 /// A state directory that is ours until dropped.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
     /// The lock goes with the descriptor, so a killed process leaves none behind.
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -29,8 +32,7 @@ impl StateDir {
             }
         };
         create_durably(path).map_err(failed("creating it"))?;
-        let mut lock =
-            private_file(&path.join("lock")).map_err(failed("creating its lock file"))?;
+        let mut lock = private_file(&path.join(LOCK)).map_err(failed("creating its lock file"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -42,11 +44,36 @@ impl StateDir {
             Err(TryLockError::Error(source)) => return Err(failed("locking it")(source)),
         }
         // Only a help for whoever finds the directory in use; a full disk must not get in the way.
-        drop(write_holder(&mut lock));
+        drop(write_holder(&lock));
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Whether a process holds the directory.
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+        match File::open(path.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            lock => Ok(matches!(
+                lock?.try_lock_shared(),
+                Err(TryLockError::WouldBlock)
+            )),
+        }
+    }
+
+    /// Lets another process hold it, while this one still knows it.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
+    }
+
+    /// Holds it again; false when another process does.
+    pub(crate) fn lock_again(&self) -> bool {
+        let locked = self.lock.try_lock().is_ok();
+        if locked {
+            drop(write_holder(&self.lock));
+        }
+        locked
     }
 
     /// Where the store is.
@@ -89,7 +116,7 @@ pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn write_holder(lock: &mut File) -> std::io::Result<()> {
+fn write_holder(mut lock: &File) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     writeln!(lock, "{}", std::process::id())

@@ -90,6 +90,19 @@ impl Store {
         self.desired().clone()
     }
 
+    // --- hand-over ---
+
+    /// Lets go of the disk; what is kept can still be read.
+    pub(crate) fn release(&self) {
+        lock(&self.disk).release();
+    }
+
+    /// Takes the disk again, whatever another process has written there.
+    pub(crate) fn resume(&self) -> Result<(), ProviderError> {
+        let resumed = lock(&self.disk).resume(&self.desired());
+        resumed.map_err(|fault| cannot_write(&Arc::new(fault)))
+    }
+
     // --- functions ---
 
     /// All functions.

@@ -48,6 +48,8 @@ pub(crate) struct Disk {
     /// `None` after a failure, until a write finds the disk usable again.
     database: Option<Database>,
     sync_failed: Arc<AtomicBool>,
+    /// Another process has the store.
+    released: bool,
 }
 
 /// Why a store is not opened.
@@ -74,6 +76,8 @@ pub(crate) enum Fault {
     Empty,
     #[error("it is no state of a provider")]
     Foreign,
+    #[error("another version of the provider has the state")]
+    Released,
 }
 
 impl<E: Into<redb::Error>> From<E> for Fault {
@@ -137,11 +141,15 @@ impl Disk {
             medium,
             database: None,
             sync_failed: Arc::default(),
+            released: false,
         }
     }
 
     /// Writes changes of `before` down, all or none. They are there for good when this returns.
     pub(crate) fn write(&mut self, before: &Desired, changes: &Changes) -> Result<(), Fault> {
+        if self.released {
+            return Err(Fault::Released);
+        }
         let written = match &self.database {
             Some(database) => commit(database, changes),
             None => self.open_again(before).and_then(|()| match &self.database {
@@ -154,6 +162,19 @@ impl Disk {
             self.database = None;
         }
         written
+    }
+
+    /// Closes the store, so that another process can open it. Nothing is written until
+    /// [`Disk::resume`].
+    pub(crate) fn release(&mut self) {
+        self.released = true;
+        self.database = None;
+    }
+
+    /// Has the store again, with what it is known to hold and nothing that another process wrote.
+    pub(crate) fn resume(&mut self, desired: &Desired) -> Result<(), Fault> {
+        self.released = false;
+        self.create(desired)
     }
 
     /// Opens the store after a failure, and brings it to what it is known to hold.

@@ -1,0 +1,261 @@
+//! The side of the version that comes.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use provider_types::Runtime;
+use tokio::net::UnixStream;
+
+use super::link::Link;
+use super::{Message, PROTOCOL, PassedSocket, REQUEST, Serving, unexpected};
+use crate::config::EngineConfig;
+use crate::control::control;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::function::Function;
+use crate::inner::Inner;
+use crate::state_dir::StateDir;
+
+/// How long a provider that has just taken over may take until it can be asked itself.
+const APPEARS: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long its functions may take beyond the time that an instance has to get ready.
+const MORE: Duration = Duration::from_secs(30);
+
+/// Why a running provider is not taken over. It goes on as before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TakeOverError {
+    /// The running provider cannot be asked, or refuses.
+    #[error("the provider that runs on {} was not taken over", path.display())]
+    Asking {
+        /// Its state directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A function that answers there does not get ready here.
+    #[error(
+        "function {function} answers in the running provider and does not get ready in this one: \
+         {why}; the running one goes on"
+    )]
+    Function {
+        /// Its name and namespace.
+        function: String,
+        /// What happened instead.
+        why: String,
+    },
+}
+
+/// A take-over that has begun: the running provider goes on until [`TakeOver::complete`], and if
+/// this is dropped before.
+#[derive(Debug)]
+pub struct TakeOver {
+    link: Link,
+    path: PathBuf,
+    sockets: Vec<PassedSocket>,
+    /// What answers in the running provider, once that has let go of the state.
+    functions: Vec<Serving>,
+}
+
+impl TakeOver {
+    /// Asks the provider that runs on a state directory for its sockets; `None` where none runs.
+    /// Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer.
+    pub async fn ask(state_dir: &Path) -> Result<Option<Self>, TakeOverError> {
+        let asked = ask(state_dir).await;
+        asked.map_err(|source| TakeOverError::Asking {
+            path: state_dir.to_owned(),
+            source,
+        })
+    }
+
+    /// The sockets of the running provider, to be served once [`TakeOver::complete`] is done. They
+    /// can be taken once.
+    pub fn sockets(&mut self) -> Vec<PassedSocket> {
+        std::mem::take(&mut self.sockets)
+    }
+
+    /// Waits until all functions answer that answer in the running provider, and has that one stop
+    /// taking connections. `taken` says which sockets are served from now on, by their place in
+    /// [`TakeOver::sockets`].
+    ///
+    /// # Errors
+    /// When a function does not get ready, or the running provider cannot be told.
+    pub async fn complete(
+        mut self,
+        engine: &Arc<Engine>,
+        taken: Vec<usize>,
+    ) -> Result<(), TakeOverError> {
+        let inner = Arc::clone(&engine.inner);
+        let patience = inner.config.ready_timeout.saturating_add(MORE);
+        let ready = self.functions.iter().map(|it| ready(&inner, it, patience));
+        try_join_all(ready).await?;
+        match self.agree(taken).await {
+            Ok(()) => {}
+            // It has ended by itself, so all is ours already.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                tracing::warn!("the version before ended before it was told to");
+            }
+            Err(source) => {
+                let path = self.path;
+                return Err(TakeOverError::Asking { path, source });
+            }
+        }
+        let engine = Arc::clone(&inner);
+        inner.spawn(async move {
+            let mut link = self.link;
+            // Whatever else comes, or nothing: all that it had has left.
+            while let Ok(Some(Message::Left { function })) = link.receive().await {
+                engine.let_start(|held| held == function);
+            }
+            engine.let_start(|_| true);
+        });
+        Ok(())
+    }
+
+    async fn agree(&mut self, taken: Vec<usize>) -> io::Result<()> {
+        let said = self.link.send(&Message::Ready { taken }).await;
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        match said {
+            Err(error) if gone(&error) => return Err(unexpected(None)),
+            said => said?,
+        }
+        match self.link.receive().await? {
+            Some(Message::Yours) => Ok(()),
+            other => Err(unexpected(other.as_ref())),
+        }
+    }
+
+    /// Has the running provider let go of the state.
+    async fn release(&mut self) -> io::Result<()> {
+        self.link.send(&Message::Release).await?;
+        match self.link.receive().await? {
+            Some(Message::Released { functions }) => {
+                self.functions = functions;
+                Ok(())
+            }
+            other => Err(unexpected(other.as_ref())),
+        }
+    }
+}
+
+async fn ask(state_dir: &Path) -> io::Result<Option<TakeOver>> {
+    let begun = tokio::time::Instant::now();
+    let stream = loop {
+        let dir = state_dir.to_owned();
+        let request = format!("{REQUEST} {PROTOCOL}");
+        let asked = tokio::task::spawn_blocking(move || control(&dir, &request)).await;
+        match asked.map_err(io::Error::other)? {
+            Ok(Some(stream)) => break stream,
+            Ok(None) if !StateDir::is_held(state_dir)? => return Ok(None),
+            // It has just begun, or has just taken over itself.
+            Ok(None) if begun.elapsed() < APPEARS => tokio::time::sleep(LOOK_AGAIN).await,
+            Ok(None) => {
+                return Err(io::Error::other(
+                    "it does not listen on its control socket: stop it, and start this one then",
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    stream.set_nonblocking(true)?;
+    let mut link = Link::new(UnixStream::from_std(stream)?)?;
+    let notes = match link.receive().await? {
+        Some(Message::Offer { sockets }) => sockets,
+        other => return Err(unexpected(other.as_ref())),
+    };
+    let mut sockets = Vec::new();
+    for note in notes {
+        let mut descriptors = Vec::new();
+        for _ in 0..note.descriptors {
+            descriptors.push(link.receive_descriptor().await?);
+        }
+        sockets.push(PassedSocket {
+            purpose: note.purpose,
+            requested: note.requested,
+            owns_file: note.owns_file,
+            descriptors,
+        });
+    }
+    Ok(Some(TakeOver {
+        link,
+        path: state_dir.to_owned(),
+        sockets,
+        functions: Vec::new(),
+    }))
+}
+
+/// Waits until a function has as many replicas as in the running provider.
+async fn ready(inner: &Inner, there: &Serving, patience: Duration) -> Result<(), TakeOverError> {
+    if there.ready == 0 || there.only_once {
+        return Ok(());
+    }
+    let named = |function: &Arc<Function>| function.function.to_string() == there.function;
+    // One that was deleted meanwhile needs no replicas.
+    let Some(function) = inner.all_functions().into_iter().find(named) else {
+        return Ok(());
+    };
+    let news = function.until(|state| {
+        if state.available() >= there.ready.min(state.replicas) {
+            return Some(Ok(()));
+        }
+        state.hopeless().map(|why| Err(why.to_owned()))
+    });
+    let why = match tokio::time::timeout(patience, news).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(why)) => format!("it {why}"),
+        Err(_elapsed) => format!(
+            "not all replicas were ready within {} s",
+            patience.as_secs()
+        ),
+    };
+    Err(TakeOverError::Function {
+        function: there.function.clone(),
+        why,
+    })
+}
+
+impl Engine {
+    /// Opens the state directory in the place of the provider that runs on it, and starts what was
+    /// deployed there beside what runs there. Complete the take-over before anything is served.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and when the running provider does not let go of the state.
+    pub async fn open_after(
+        mut config: EngineConfig,
+        runtime: Arc<dyn Runtime>,
+        take_over: &mut TakeOver,
+    ) -> Result<Arc<Self>, EngineError> {
+        let released = take_over.release().await;
+        released.map_err(|source| EngineError::StateDir {
+            path: config.state_dir.clone(),
+            doing: "taking it over",
+            source,
+        })?;
+        let only_once = take_over.functions.iter().filter(|it| it.only_once);
+        let held: BTreeSet<_> = only_once.map(|it| it.function.clone()).collect();
+        config.held = held;
+        Self::open(config, runtime).await
+    }
+}
+
+impl Inner {
+    /// Lets functions start that were held while the version before ran them.
+    fn let_start(&self, which: impl Fn(&str) -> bool) {
+        // First, so that one that is deployed anew right now is not held.
+        self.held().retain(|held| !which(held));
+        for function in self.all_functions() {
+            if which(&function.function.to_string()) {
+                function.let_start();
+            }
+        }
+    }
+}
