@@ -75,22 +75,24 @@ impl PassSockets for Sockets {
     }
 }
 
+/// Listens for other processes of the same operator. Without it the provider works, too.
+pub(crate) fn listen(state_dir: &Path) -> Option<ControlSocket> {
+    ControlSocket::bind(state_dir)
+        .inspect_err(|error| {
+            tracing::error!(%error, "there is no control socket: it cannot be taken over");
+        })
+        .ok()
+}
+
 /// Answers on the control socket until another version has taken over.
 pub(crate) async fn until_given(
     engine: Arc<Engine>,
     hand_over: HandOver,
-    state_dir: &Path,
+    socket: Option<ControlSocket>,
 ) -> Given {
     let (over, mut given) = mpsc::channel(1);
     let answer = async {
-        let socket = match ControlSocket::bind(state_dir) {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::error!(%error, "there is no control socket: no take-over, no backup");
-                return std::future::pending().await;
-            }
-        };
-        loop {
+        while let Some(socket) = &socket {
             match socket.next().await {
                 Ok(request) => {
                     tokio::spawn(heed(
@@ -102,17 +104,14 @@ pub(crate) async fn until_given(
                 }
                 Err(error) => {
                     tracing::error!(%error, "the control socket failed");
-                    return std::future::pending().await;
+                    break;
                 }
             }
         }
+        std::future::pending().await
     };
     tokio::select! {
-        given = given.recv() => match given {
-            Some(given) => given,
-            // `over` is above.
-            None => std::future::pending().await,
-        },
+        Some(given) = given.recv() => given,
         never = answer => never,
     }
 }

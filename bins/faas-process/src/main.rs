@@ -132,6 +132,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
             return Err(failure);
         }
     }
+    let control = hand_over::listen(&settings.state_dir);
     banner.warn();
     // Where nobody reads it, nobody misses it.
     let _ = write!(io::stdout(), "{banner}");
@@ -145,7 +146,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
                 notify.stopping();
                 None
             }
-            given = hand_over::until_given(engine.clone(), passing, &settings.state_dir) => {
+            given = hand_over::until_given(engine.clone(), passing, control) => {
                 tracing::info!("another version has taken over");
                 Some(given)
             }

@@ -11,6 +11,7 @@
 //! * `disk`: a disk that is full or read-only
 //! * `service_manager`: sockets from it, news to it
 //! * `stack`: functions of a stack file, followed while they change
+//! * `taking_over`: one version from another
 //! * `sandbox`: what a function may touch
 
 #![expect(
@@ -33,3 +34,4 @@ mod stack;
 mod starting;
 mod state;
 mod support;
+mod taking_over;
