@@ -1,15 +1,10 @@
-//! From one version to the next: what the server's sockets are called on the way, and who answers
-//! on the control socket until then.
+//! From one version to the next: how the server's sockets go through the engine.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use provider_engine::{
-    ControlRequest, ControlSocket, Engine, Given, PassSockets, PassedSocket, TakeOver,
-};
+use provider_engine::{PassSockets, PassedSocket, TakeOver};
 use provider_http::{HandOver, HandedSocket, Purpose};
-use tokio::sync::mpsc;
 
 use crate::failure::{Failure, Kind, OrFail as _};
 
@@ -46,7 +41,7 @@ pub(crate) fn sockets(take_over: Option<&mut TakeOver>) -> Vec<HandedSocket> {
 }
 
 /// The server's sockets, as the engine passes them on.
-struct Sockets(HandOver);
+pub(crate) struct Sockets(pub(crate) HandOver);
 
 impl PassSockets for Sockets {
     fn copies(&self) -> io::Result<Vec<PassedSocket>> {
@@ -72,65 +67,5 @@ impl PassSockets for Sockets {
 
     fn take_back(&self) {
         self.0.take_back();
-    }
-}
-
-/// Listens for other processes of the same operator. Without it the provider works, too.
-pub(crate) fn listen(state_dir: &Path) -> Option<ControlSocket> {
-    ControlSocket::bind(state_dir)
-        .inspect_err(|error| {
-            tracing::error!(%error, "there is no control socket: it cannot be taken over");
-        })
-        .ok()
-}
-
-/// Answers on the control socket until another version has taken over.
-pub(crate) async fn until_given(
-    engine: Arc<Engine>,
-    hand_over: HandOver,
-    socket: Option<ControlSocket>,
-) -> Given {
-    let (over, mut given) = mpsc::channel(1);
-    let answer = async {
-        while let Some(socket) = &socket {
-            match socket.next().await {
-                Ok(request) => {
-                    tokio::spawn(heed(
-                        engine.clone(),
-                        hand_over.clone(),
-                        request,
-                        over.clone(),
-                    ));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the control socket failed");
-                    break;
-                }
-            }
-        }
-        std::future::pending().await
-    };
-    tokio::select! {
-        Some(given) = given.recv() => given,
-        never = answer => never,
-    }
-}
-
-async fn heed(
-    engine: Arc<Engine>,
-    hand_over: HandOver,
-    request: ControlRequest,
-    over: mpsc::Sender<Given>,
-) {
-    if request.request.split(' ').next() != Some("take-over") {
-        let _ = request.refuse("this is not known here").await;
-        return;
-    }
-    tracing::info!("another version takes over");
-    match engine.hand_over(request, &Sockets(hand_over)).await {
-        Ok(given) => {
-            let _ = over.send(given).await;
-        }
-        Err(error) => tracing::warn!(%error, "another version did not take over"),
     }
 }

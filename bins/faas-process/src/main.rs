@@ -104,8 +104,6 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     };
     let engine = engine.or_fail(Kind::Directory)?;
 
-    control::serve(&settings.state_dir, engine.clone());
-
     let mut server = Server::builder(engine.clone())
         .resolver(engine.resolver())
         .secrets(engine.clone())
@@ -132,7 +130,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
             return Err(failure);
         }
     }
-    let control = hand_over::listen(&settings.state_dir);
+    let control = control::listen(&settings.state_dir);
     banner.warn();
     // Where nobody reads it, nobody misses it.
     let _ = write!(io::stdout(), "{banner}");
@@ -146,7 +144,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
                 notify.stopping();
                 None
             }
-            given = hand_over::until_given(engine.clone(), passing, control) => {
+            given = control::until_given(engine.clone(), passing, control) => {
                 tracing::info!("another version has taken over");
                 Some(given)
             }
