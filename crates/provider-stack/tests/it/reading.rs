@@ -1,5 +1,8 @@
 //! What a stack file means, and what is wrong with it.
 
+use std::path::Path;
+
+use proptest::prelude::*;
 use provider_stack::{STACK_FILE_ANNOTATION, Stack, StackFunction};
 use provider_types::wire::{self, FunctionStatus};
 
@@ -434,4 +437,20 @@ fn a_secret_without_a_file_has_no_value() {
     assert_eq!(secret.value, None);
     assert_eq!(secret.file, files.path(".secrets/token"));
     assert_eq!((secret.place.line, secret.place.column), (8, 9));
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_much(text in "[a-f:\\-\\[\\]{}$&*<|>#'\"!%@?, \n\té]{0,80}") {
+        let files = Files::new();
+        for text in [text.clone(), format!("{HEAD}{text}"), format!("{HEAD}  f:\n    {text}")] {
+            if let Err(error) = Stack::parse(Path::new("/x/stack.yaml"), &text, &files.options) {
+                for problem in error.problems() {
+                    let place = problem.place.unwrap();
+                    // The end of a text is the line after its last.
+                    prop_assert!(place.line <= text.matches('\n').count() + 1, "{}", problem);
+                }
+            }
+        }
+    }
 }

@@ -166,20 +166,12 @@ impl Case {
 
     fn command(&self, provider: &Provider) -> Command {
         let directory = provider.directory();
-        let mut command = Command::new(self.client.program());
-        command
-            .args(
-                self.words
-                    .iter()
-                    .map(|w| w.replace("{dir}", &text(directory))),
-            )
-            .current_dir(directory)
-            // The credentials of `faas-cli login` are kept below the home directory.
-            .env("HOME", directory)
-            .env("OPENFAAS_CONFIG", directory.join("config"))
-            .env("OPENFAAS_URL", &provider.url)
-            .env("OPENFAAS_USER", USER)
-            .env("OPENFAAS_PASSWORD", PASSWORD);
+        let mut command = self.client.command(provider);
+        command.args(
+            self.words
+                .iter()
+                .map(|w| w.replace("{dir}", &text(directory))),
+        );
         command
     }
 
@@ -198,6 +190,21 @@ fn text(path: &Path) -> String {
 }
 
 impl Client {
+    /// The client as it is called in the provider's directory.
+    pub(crate) fn command(self, provider: &Provider) -> Command {
+        let directory = provider.directory();
+        let mut command = Command::new(self.program());
+        command
+            .current_dir(directory)
+            // The credentials of `faas-cli login` are kept below the home directory.
+            .env("HOME", directory)
+            .env("OPENFAAS_CONFIG", directory.join("config"))
+            .env("OPENFAAS_URL", &provider.url)
+            .env("OPENFAAS_USER", USER)
+            .env("OPENFAAS_PASSWORD", PASSWORD);
+        command
+    }
+
     fn program(self) -> &'static Path {
         static CLI: OnceLock<PathBuf> = OnceLock::new();
         static SDK: OnceLock<PathBuf> = OnceLock::new();

@@ -11,5 +11,6 @@ mod go;
 mod provider;
 #[path = "../../../../crates/provider-types/tests/it/samples.rs"]
 mod samples;
+mod stack;
 mod walks;
 mod wire;

@@ -1,8 +1,11 @@
 //! A `faas-process` to be called.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
 
 /// The credentials that it asks for.
 pub(crate) const USER: &str = "admin";
@@ -13,19 +16,25 @@ pub(crate) struct Provider {
     child: Child,
     /// Where it listens.
     pub(crate) url: String,
-    directory: tempfile::TempDir,
+    directory: TempDir,
 }
 
 impl Provider {
     /// Starts a provider that asks for credentials and keeps everything in a directory of its own.
     pub(crate) fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), |_| {})
+    }
+
+    /// The same in a directory that is there already, with something more to be told.
+    pub(crate) fn start_in(directory: TempDir, tell: impl FnOnce(&mut Command)) -> Self {
         let credentials = directory.path().join("credentials");
         std::fs::create_dir(&credentials).unwrap();
         std::fs::write(credentials.join("basic-auth-user"), USER).unwrap();
         std::fs::write(credentials.join("basic-auth-password"), PASSWORD).unwrap();
 
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        tell(&mut command);
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--basic-auth"])
             .arg("--secret-mount-path")
             .arg(&credentials)
@@ -54,6 +63,23 @@ impl Provider {
         }
     }
 
+    /// What it answers to a GET with its credentials.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        // admin:correct horse
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Authorization: Basic YWRtaW46Y29ycmVjdCBob3JzZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{reply}");
+        body.to_owned()
+    }
+
     /// A directory for the files of a test.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -69,7 +95,7 @@ impl Drop for Provider {
 }
 
 /// The binary of the same build; another package's, so cargo does not say where it is.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("faas-process");
     assert!(
