@@ -119,6 +119,24 @@ fn one_name_in_two_namespaces_needs_two_files() {
     assert!(to_yaml(&both[1..], &Namespace::default()).is_ok());
 }
 
+#[test]
+fn what_yaml_takes_for_something_else_is_quoted() {
+    for text in [
+        "<<", "a: b", "a:", "a #b", "- a", "null", "True", "no", "1.0", ".5", "0x1", "..", "~", "",
+        " a", "a ", "---", "...",
+    ] {
+        let mut deployment = FunctionDeployment::new("f", "i:1");
+        deployment.labels = Some([(text.to_owned(), text.to_owned())].into());
+        let wanted = spec(deployment);
+        let written = to_yaml(std::slice::from_ref(&wanted), &Namespace::default()).unwrap();
+        assert_eq!(read(&written), [wanted], "{written}");
+        assert!(
+            written.contains(&format!("\"{text}\": \"{text}\"")),
+            "{written}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_survives(

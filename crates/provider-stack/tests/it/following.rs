@@ -233,6 +233,22 @@ async fn what_was_refused_is_tried_again_when_its_program_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_not_there_yet_is_waited_for() {
+    let files = Files::new();
+    let program = files.path("bin/tool");
+    let function = format!(
+        "  a:\n    image: a:1\n    fprocess: {}\n",
+        program.display()
+    );
+    files.functions(&function);
+    let backend = Arc::<Backend>::default();
+    let mut following = Following::start(&files, &backend).await;
+    following.until("a deployed").await;
+    files.write("bin/tool", "x");
+    following.until("a updated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_writes_beside_its_program_is_not_deployed_without_end() {
     let (files, backend) = two();
     let mut following = Following::start(&files, &backend).await;
