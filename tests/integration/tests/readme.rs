@@ -38,6 +38,11 @@ fn the_operators_manual_of_faas_process_tells_what_happens() {
 }
 
 #[test]
+fn the_manual_for_restarts_tells_what_happens() {
+    Session::new("127.0.0.1:8080").walk("docs/operate/restart.md");
+}
+
+#[test]
 fn the_manual_for_a_provider_behind_a_gateway_tells_what_happens() {
     Session::new("127.0.0.1:8081").walk("docs/operate/behind-a-gateway.md");
 }

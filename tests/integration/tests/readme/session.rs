@@ -96,10 +96,17 @@ impl Session {
     }
 
     /// Starts the provider, in place of one that runs; gives what it has printed as soon as that
-    /// is what the document says, or when time is up.
+    /// is what the document says, or when time is up. One that takes over ends the other by itself.
     fn start(&mut self, command: &str, expected: &str) -> String {
-        self.stop();
+        let mut before = None;
+        if command.contains("--take-over") {
+            before = self.provider.take();
+        } else {
+            self.stop();
+        }
         let log = self.directory.path().join("provider.log");
+        // The one before may still write to its own.
+        let _ = std::fs::remove_file(&log);
         let file = File::create(&log).unwrap();
         let state = self.directory.path().join("state");
         let mut provider = Command::new(binary());
@@ -133,6 +140,9 @@ impl Session {
                 .replace(&state.display().to_string(), "~/.local/state/faas-process")
                 .replace(&self.walk_directory(), DIRECTORY);
             if matches(expected, &printed) || Instant::now() >= deadline {
+                if let Some(mut before) = before {
+                    assert!(before.wait().unwrap().success());
+                }
                 return printed;
             }
             sleep(Duration::from_millis(20));
