@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use papaya::HashMap;
+use papaya::{HashMap, ResizeMode};
 use provider_types::{Call, FunctionRef, ResolveError, Resolver};
+use rustc_hash::FxBuildHasher;
 
 use crate::config::TableConfig;
 use crate::replica::ReplicaLease;
@@ -15,7 +16,8 @@ use crate::slot::{Slot, SlotInner};
 pub struct Table(Arc<TableInner>);
 
 struct TableInner {
-    slots: HashMap<FunctionRef, Slot>,
+    /// Hashed without a secret: only who may deploy chooses what is in it.
+    slots: HashMap<FunctionRef, Slot, FxBuildHasher>,
     config: Arc<TableConfig>,
 }
 
@@ -24,7 +26,12 @@ impl Table {
     #[must_use]
     pub fn new(config: TableConfig) -> Self {
         Self(Arc::new(TableInner {
-            slots: HashMap::new(),
+            slots: HashMap::builder()
+                .hasher(FxBuildHasher)
+                // A resize that goes on in steps would leave look-ups between two tables for as
+                // long as nothing is deployed.
+                .resize_mode(ResizeMode::Blocking)
+                .build(),
             config: Arc::new(config),
         }))
     }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use provider_route::{Activator, Table, TableConfig};
 use provider_types::{Call, Endpoint, FunctionRef, Namespace, ProviderError, Resolver, Scaler};
 
-const ROUNDS: usize = 101;
-const CALLS: u32 = 20_000;
+const ROUNDS: usize = 2_001;
+const CALLS: u32 = 500;
 
 /// Nothing is asleep here.
 struct Nobody;
