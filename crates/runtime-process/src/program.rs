@@ -91,14 +91,19 @@ impl Program {
             }
         };
         let directory = working_directory(spec)?;
+        let command_line = spec.env_process.as_deref().unwrap_or_default().trim();
         let image = match (Image::find(&spec.image, places)?, &directory) {
-            (Image::Elsewhere, Some(directory)) => Image::Directory(directory.clone()),
+            // Where nothing says what runs, the image is what lacks.
+            (Image::Elsewhere, Some(directory))
+                if !command_line.is_empty() || mode_name == "static" =>
+            {
+                Image::Directory(directory.clone())
+            }
             (image, _) => image,
         };
         if mode_name == "static" {
             return Self::of_files(spec, image);
         }
-        let command_line = spec.env_process.as_deref().unwrap_or_default().trim();
         let mut program = if command_line.is_empty() {
             Self::of_image(&spec.image, image)?
         } else {

@@ -257,6 +257,12 @@ fn a_directory_may_be_named_beside_the_image() {
         .unwrap();
     assert_eq!(program.image_dir, Some(functions.path("hello")));
 
+    let said = functions.resolve_in(&hello, "a:1", None).unwrap_err();
+    assert!(
+        said.contains("\"a:1\" is neither") && said.contains("--fprocess"),
+        "{said}"
+    );
+
     for wrong in ["hello", "/none", &functions.text("single")] {
         let said = functions.resolve_in(wrong, "a:1", Some("cat")).unwrap_err();
         assert!(said.contains(WORKING_DIRECTORY_ANNOTATION), "{said}");
