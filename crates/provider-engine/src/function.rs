@@ -224,6 +224,11 @@ fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Command) {
             ));
         }
         Command::EndUpdate(generation) => {
+            if let Some(why) = &function.state().update_error {
+                // Whoever asked for it may have been answered before this was known.
+                let function = &function.function;
+                tracing::warn!(%function, "the update was undone: the new version {why}");
+            }
             let (engine, function) = (Arc::clone(inner), Arc::clone(function));
             inner.spawn(async move { end_update(&engine, &function, generation).await });
         }

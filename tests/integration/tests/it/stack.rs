@@ -343,6 +343,29 @@ async fn a_new_program_takes_over_and_no_call_fails() {
 }
 
 #[tokio::test]
+async fn a_program_that_does_not_get_ready_is_told_of_when_that_is_known() {
+    let place = Place::new();
+    place.program("server/run", &server("v0"));
+    place.functions(
+        "  f:\n    image: i\n    handler: ./server\n    fprocess: ./run\n    environment: {mode: \
+         http}\n",
+    );
+    let mut command = place.with_stack(&["--watch"]);
+    command.env("ready_timeout", "2");
+    let provider = Provider::start(command).await;
+    provider.logged("f.openfaas-fn deployed").await;
+    place.program("server/run", "#!/bin/sh\nexec sleep 60\n");
+    provider
+        .logged("f.openfaas-fn updated, not yet ready")
+        .await;
+    provider
+        .logged("the update was undone: the new version did not become ready")
+        .await;
+    let said = provider.called("f", "").await;
+    assert!(said.ends_with("v0"), "{said}");
+}
+
+#[tokio::test]
 async fn a_signal_ends_a_provider_that_follows() {
     let place = Place::new();
     place.functions("  f:\n    image: i\n    fprocess: echo x\n");
