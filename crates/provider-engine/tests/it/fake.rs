@@ -1,7 +1,7 @@
 //! A runtime that starts nothing. What an instance does is said by its image:
 //! `ready`, `ready:300` (after so many milliseconds), `silent` (never ready), `exit:1` (at once, with
 //! that code), `exit-late:1` (after three seconds), `crash:500` (ready, and gone after so long),
-//! `absent` (cannot be prepared). With the variable `single` there can be one instance at a time.
+//! `hang` (its start is never answered), `absent` (cannot be prepared). With the variable `single` there can be one instance at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +16,9 @@ use provider_types::wire::FunctionStatus;
 use provider_types::{
     BoxStream, Call, CallContext, Capabilities, CreateSecret, DeleteFunction, DeployFunction,
     Endpoint, ExitReason, FunctionRef, FunctionSpec, GetFunction, Host, InstanceId, InstanceSpec,
-    InstanceStats, ListFunctions, LogChunk, LogOutput, Namespace, Outcome, Prepared, Provider,
-    ProviderError, ResolveError, Resolver, Runtime, RuntimeEvent, RuntimeInstance, ScaleFunction,
-    SecretName, SecretStore, UpdateFunction,
+    InstanceState, InstanceStats, ListFunctions, LogChunk, LogOutput, Namespace, Outcome, Prepared,
+    Provider, ProviderError, ResolveError, Resolver, Runtime, RuntimeEvent, RuntimeInstance,
+    ScaleFunction, SecretName, SecretStore, UpdateFunction,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -39,6 +39,8 @@ pub(crate) struct Started {
 struct Seen {
     starts: Vec<Started>,
     running: BTreeMap<InstanceId, RuntimeInstance>,
+    /// Ended by themselves and not removed yet.
+    ended: BTreeMap<InstanceId, RuntimeInstance>,
     stops: Vec<(InstanceId, Duration, Instant)>,
     removed: Vec<InstanceId>,
     refreshed: Vec<(FunctionRef, Secrets)>,
@@ -57,6 +59,8 @@ pub(crate) struct Fake {
     pub(crate) vanished: Option<String>,
     /// How often secrets began to be refreshed.
     pub(crate) refreshes: AtomicUsize,
+    /// How many more stops are refused.
+    pub(crate) refused_stops: AtomicUsize,
     starting: AtomicUsize,
     pub(crate) most_starting: AtomicUsize,
 }
@@ -66,8 +70,13 @@ impl Fake {
         self.seen.lock().unwrap()
     }
 
-    fn tell(&self, event: &RuntimeEvent) {
-        let seen = self.seen();
+    pub(crate) fn tell(&self, event: &RuntimeEvent) {
+        let mut seen = self.seen();
+        if let RuntimeEvent::Ready(id) = event
+            && let Some(instance) = seen.running.get_mut(id)
+        {
+            instance.state = InstanceState::Ready;
+        }
         if !seen.deaf {
             for listener in &seen.listeners {
                 drop(listener.send(event.clone()));
@@ -100,10 +109,16 @@ impl Fake {
     /// Ends an instance by itself.
     pub(crate) fn crash(&self, id: &InstanceId, reason: ExitReason) {
         let mut seen = self.seen();
-        let ran = seen.running.remove(id).is_some();
+        let ran = seen.running.remove(id);
         seen.logs.remove(id);
+        let did_run = ran.is_some();
+        if let Some(mut instance) = ran {
+            instance.state = InstanceState::Exited;
+            instance.exit = Some(reason.clone());
+            seen.ended.insert(id.clone(), instance);
+        }
         drop(seen);
-        if ran {
+        if did_run {
             self.tell(&RuntimeEvent::Exited {
                 id: id.clone(),
                 reason,
@@ -174,6 +189,10 @@ impl Runtime for Shared {
         let function = spec.function.function.clone();
         let endpoint = Endpoint::unix(format!("/fake/{id}"));
         let mut instance = RuntimeInstance::new(id.clone(), function, endpoint);
+        instance.generation = Some(spec.generation);
+        if behaviour == "hang" {
+            std::future::pending::<()>().await;
+        }
         if behaviour == "silent" {
             instance.unready = Some("nothing listens there".to_owned());
         }
@@ -231,18 +250,30 @@ impl Runtime for Shared {
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError> {
         let mut seen = self.0.seen();
         seen.stops.push((id.clone(), grace, Instant::now()));
+        let refused = &self.0.refused_stops;
+        let one_less = |left: usize| left.checked_sub(1);
+        if refused
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            .is_ok()
+        {
+            return Err(ProviderError::unavailable("not now"));
+        }
         seen.running.remove(id);
         seen.logs.remove(id);
         Ok(())
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), ProviderError> {
-        self.0.seen().removed.push(id.clone());
+        let mut seen = self.0.seen();
+        seen.removed.push(id.clone());
+        seen.ended.remove(id);
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError> {
-        Ok(self.0.seen().running.values().cloned().collect())
+        let seen = self.0.seen();
+        let all = seen.running.values().chain(seen.ended.values());
+        Ok(all.cloned().collect())
     }
 
     async fn stats(&self, _id: &InstanceId) -> Result<InstanceStats, ProviderError> {
@@ -279,7 +310,9 @@ impl Runtime for Shared {
     }
 
     async fn logs(&self, id: &InstanceId) -> Result<BoxStream<LogChunk>, ProviderError> {
-        let receiver = self.0.seen().readers.remove(id).expect("taken once");
+        let Some(receiver) = self.0.seen().readers.remove(id) else {
+            return Err(ProviderError::not_found("the last provider has it"));
+        };
         Ok(Box::pin(stream::unfold(
             receiver,
             |mut receiver| async move { Some((receiver.recv().await?, receiver)) },

@@ -18,6 +18,8 @@ mod functions;
 mod host;
 /// Log lines: bounds, filters, followers.
 mod logs;
+/// Instances from before, events that were missed, and a runtime that refuses.
+mod reconcile;
 /// What survives a restart, and what is refused at the start.
 mod restart;
 /// To and from zero, and by the calls in flight.

@@ -4,6 +4,8 @@
 //! * `deploying`: what an image and a command may be, and what is refused
 //! * `invoking`: modes, environment, streams, secrets
 //! * `scaling`: replicas, updates, deletion
+//! * `updating`: updates, scaling down and deletion while calls are under way
+//! * `reconciling`: processes that crash, and a provider that is killed at any moment
 //! * `demand`: to and from zero, autoscaling, limits and queues
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
@@ -27,6 +29,7 @@ mod disk;
 mod ending;
 mod invoking;
 mod logs;
+mod reconciling;
 mod sandbox;
 mod scaling;
 mod service_manager;
@@ -35,3 +38,4 @@ mod starting;
 mod state;
 mod support;
 mod taking_over;
+mod updating;

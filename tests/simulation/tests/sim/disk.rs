@@ -2,6 +2,7 @@
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use provider_engine::Medium;
@@ -9,7 +10,17 @@ use redb::StorageBackend;
 
 /// The disk of one seed, kept over the lives of its provider. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<Directory>>);
+pub(crate) struct Disk {
+    directory: Arc<Mutex<Directory>>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    full: AtomicBool,
+    /// The host is down: what a provider does while it falls apart reaches the disk no more.
+    off: AtomicBool,
+}
 
 /// The store and the one that is to take its place.
 #[derive(Debug, Default)]
@@ -18,14 +29,11 @@ struct Directory {
     beside: Option<File>,
     /// What a power cut leaves under the store's name.
     synced: Option<File>,
-    full: bool,
-    /// The host is down: what a provider does while it falls apart reaches the disk no more.
-    off: bool,
 }
 
 #[derive(Debug, Clone)]
 struct File {
-    disk: Disk,
+    state: Arc<State>,
     content: Arc<Mutex<Content>>,
 }
 
@@ -45,17 +53,17 @@ enum Undo {
 
 impl Disk {
     fn directory(&self) -> MutexGuard<'_, Directory> {
-        self.0.lock().unwrap()
+        self.directory.lock().unwrap()
     }
 
     /// Lets every write fail from now on, or no longer.
     pub(crate) fn set_full(&self, full: bool) {
-        self.directory().full = full;
+        self.state.full.store(full, Ordering::Relaxed);
     }
 
     /// Takes nothing more until it is on again.
     pub(crate) fn set_off(&self, off: bool) {
-        self.directory().off = off;
+        self.state.off.store(off, Ordering::Relaxed);
     }
 
     /// Forgets what was not synced.
@@ -67,11 +75,12 @@ impl Disk {
             file.content.lock().unwrap().undo();
         }
     }
+}
 
+impl State {
     /// Refuses to be written where it is full.
     fn room(&self) -> Result<()> {
-        let directory = self.directory();
-        if directory.full || directory.off {
+        if self.full.load(Ordering::Relaxed) || self.off.load(Ordering::Relaxed) {
             return Err(Error::from(ErrorKind::StorageFull));
         }
         Ok(())
@@ -107,9 +116,9 @@ impl Medium for Disk {
     }
 
     fn create(&self) -> Result<Box<dyn StorageBackend>> {
-        self.room()?;
+        self.state.room()?;
         let file = File {
-            disk: self.clone(),
+            state: Arc::clone(&self.state),
             content: Arc::default(),
         };
         self.directory().beside = Some(file.clone());
@@ -117,7 +126,7 @@ impl Medium for Disk {
     }
 
     fn replace(&self) -> Result<()> {
-        self.room()?;
+        self.state.room()?;
         let mut directory = self.directory();
         let beside = directory.beside.take();
         directory.store = Some(beside.ok_or(ErrorKind::NotFound)?);
@@ -125,7 +134,7 @@ impl Medium for Disk {
     }
 
     fn sync_names(&self) -> Result<()> {
-        self.room()?;
+        self.state.room()?;
         let mut directory = self.directory();
         directory.synced = directory.store.clone();
         Ok(())
@@ -161,7 +170,7 @@ impl StorageBackend for File {
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        self.disk.room()?;
+        self.state.room()?;
         let mut content = self.content.lock().unwrap();
         let (old, new) = (content.bytes.len(), size(len));
         let tail = content.bytes.get(new..).unwrap_or_default().to_vec();
@@ -171,13 +180,13 @@ impl StorageBackend for File {
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.disk.room()?;
+        self.state.room()?;
         self.content.lock().unwrap().unsynced.clear();
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.disk.room()?;
+        self.state.room()?;
         let mut content = self.content.lock().unwrap();
         let from = size(offset);
         let place = &mut content.bytes[from..from + data.len()];
