@@ -37,10 +37,8 @@ pub struct EngineConfig {
     pub prepare_timeout: Duration,
     /// How many instances may be starting at a time, over all functions. Default 8.
     pub parallel_starts: usize,
-    /// The most log lines kept of one function. Default 10,000.
-    pub log_lines: usize,
-    /// The most bytes of log lines kept of one function. Default 16 MiB.
-    pub log_bytes: usize,
+    /// How many log lines are kept.
+    pub logs: LogLimits,
     /// Settings of the function table.
     pub route: TableConfig,
     /// Start of the random numbers in instance ids and back-off. Default: a random one.
@@ -50,6 +48,34 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// Functions, with their namespaces, that are not started until the version before says so.
     pub(crate) held: BTreeSet<String>,
+}
+
+/// How many log lines are kept on disk.
+///
+/// Lines are removed by whole segments, the oldest first, so that a function may have an eighth
+/// more for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogLimits {
+    /// The most bytes of one function. Its newest 1,000 lines stay, whatever they have. Default
+    /// 64 MiB.
+    pub function_bytes: u64,
+    /// How long lines are kept, `None` for no bound. A function's newest 1,000 stay, however old
+    /// they are. Default 30 days.
+    pub function_age: Option<Duration>,
+    /// The most bytes of all functions together. The function with the most loses its oldest lines
+    /// first, and one of the newest 1,000 only when there are no others. Default 2 GiB.
+    pub total_bytes: u64,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            function_bytes: 64 * 1024 * 1024,
+            function_age: Some(Duration::from_secs(30 * 24 * 60 * 60)),
+            total_bytes: 2 * 1024 * 1024 * 1024,
+        }
+    }
 }
 
 impl EngineConfig {
@@ -70,8 +96,7 @@ impl EngineConfig {
             runtime_timeout: Duration::from_secs(60),
             prepare_timeout: Duration::from_secs(600),
             parallel_starts: 8,
-            log_lines: 10_000,
-            log_bytes: 16 * 1024 * 1024,
+            logs: LogLimits::default(),
             route: TableConfig::default(),
             seed: fastrand::u64(..),
             clock: Arc::new(SystemTime::now),
@@ -93,8 +118,7 @@ impl fmt::Debug for EngineConfig {
             .field("runtime_timeout", &self.runtime_timeout)
             .field("prepare_timeout", &self.prepare_timeout)
             .field("parallel_starts", &self.parallel_starts)
-            .field("log_lines", &self.log_lines)
-            .field("log_bytes", &self.log_bytes)
+            .field("logs", &self.logs)
             .field("route", &self.route)
             .field("seed", &self.seed)
             .finish_non_exhaustive()

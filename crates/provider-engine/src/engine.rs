@@ -15,6 +15,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::function::Signal;
 use crate::inner::Inner;
+use crate::log_store::{self, LogStats};
 use crate::patience::Patience;
 use crate::reconcile;
 use crate::scaler::EngineScaler;
@@ -75,6 +76,7 @@ impl Engine {
         });
         reconcile::begin(&inner, functions, found);
         inner.spawn(reconcile::listen(Arc::clone(&inner), events));
+        inner.spawn(keep_logs(Arc::clone(&inner)));
         Ok(engine)
     }
 
@@ -84,6 +86,12 @@ impl Engine {
     pub fn resolver(&self) -> Activator {
         let scaler = EngineScaler(Arc::downgrade(&self.inner));
         Activator::new(self.inner.table.clone(), scaler)
+    }
+
+    /// How much is kept of log lines, and how many could not be.
+    #[must_use]
+    pub fn log_stats(&self) -> LogStats {
+        self.inner.logs.stats()
     }
 
     /// Refuses further operations and calls, lets calls in flight end, and ends all instances.
@@ -125,6 +133,12 @@ impl Engine {
                 tracing::error!("instances could not be killed");
             }
         }
+        if tokio::time::timeout(LAST_WAIT, inner.logs.flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last log lines could not be written in time");
+        }
         for function in &functions {
             function.log.close();
         }
@@ -143,5 +157,21 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("config", &self.inner.config)
             .finish_non_exhaustive()
+    }
+}
+
+/// Removes log lines that are nobody's, and from time to time those that are too old.
+async fn keep_logs(inner: Arc<Inner>) {
+    let logs = inner.logs.clone();
+    if !logs.are_kept() {
+        return;
+    }
+    let survey = logs.clone();
+    // It does not end before it is done, unless the whole process does.
+    drop(inner.blocking.run(move || survey.survey()).await);
+    loop {
+        tokio::time::sleep(log_store::SWEEP_EVERY).await;
+        let sweep = logs.clone();
+        drop(inner.blocking.run(move || sweep.sweep()).await);
     }
 }

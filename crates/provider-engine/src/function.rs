@@ -63,10 +63,7 @@ impl Function {
         let (signals, received) = mpsc::unbounded_channel();
         let function = Arc::new(Self {
             slot: inner.table.insert(function.clone()),
-            log: Arc::new(FunctionLog::new(
-                inner.config.log_lines,
-                inner.config.log_bytes,
-            )),
+            log: inner.logs.log_of(&function, state.created_at),
             state: Mutex::new(state),
             signals,
             changed: Notify::new(),

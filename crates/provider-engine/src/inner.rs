@@ -18,6 +18,7 @@ use crate::blocking::Blocking;
 use crate::config::EngineConfig;
 use crate::function::{Function, Signal};
 use crate::ledger::Ledger;
+use crate::log_store::LogStore;
 use crate::name_locks::NameLocks;
 use crate::patience::Patience;
 use crate::state_dir::StateDir;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) leaving: Mutex<Vec<Arc<Function>>>,
     /// One operation at a time on a function.
     pub(crate) locks: NameLocks,
+    pub(crate) logs: LogStore,
     /// How often a secret was changed or removed.
     pub(crate) secret_changes: AtomicU64,
     /// Held from reading secrets until running instances have them: an older reading never comes
@@ -63,7 +65,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     handle: Handle,
     pub(crate) store: Arc<Store>,
-    blocking: Blocking,
+    pub(crate) blocking: Blocking,
     /// Released after the store was closed: fields are dropped in their order. A simulation has
     /// none.
     state_dir: Option<StateDir>,
@@ -89,6 +91,10 @@ impl Inner {
             functions: RwLock::default(),
             leaving: Mutex::default(),
             locks: NameLocks::default(),
+            logs: LogStore::new(
+                state_dir.as_ref().map(StateDir::logs_path).as_deref(),
+                config.logs,
+            ),
             secret_changes: AtomicU64::new(0),
             refreshing: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -233,7 +239,7 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&function.function);
         self.table.remove(&function.function);
-        function.log.close();
+        function.log.remove();
         function.state().leaving = true;
         // Its state records nothing any more.
         self.ledger.forget(&function.function);

@@ -250,14 +250,16 @@ impl Lines {
                 };
             }
         };
-        let (log, name) = (Arc::clone(&function.log), Arc::from(id.as_str()));
+        let mut intake = function.log.intake(id.as_str());
         let seen = Arc::clone(&last_error);
         let task = inner.spawn(async move {
             while let Some(chunk) = stream.next().await {
-                if chunk.output == LogOutput::Stderr && !chunk.line.trim_ascii().is_empty() {
-                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = shown(&chunk.line);
+                if chunk.output == LogOutput::Stderr
+                    && let Some(line) = last_words(&chunk.lines)
+                {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = shown(line);
                 }
-                log.append(&name, &chunk);
+                intake.put(chunk).await;
             }
         });
         Self {
@@ -295,6 +297,13 @@ impl Lines {
             format!("{why}: {last}")
         }
     }
+}
+
+/// The last line that says anything.
+fn last_words(lines: &[u8]) -> Option<&[u8]> {
+    let lines = lines.rsplit(|byte| *byte == b'\n');
+    let mut spoken = lines.filter(|line| !line.trim_ascii().is_empty());
+    spoken.next()
 }
 
 /// A line as it may go into an error: text, short, without control characters.

@@ -26,9 +26,9 @@
 //!   [`EngineConfig::stop_grace`] and its `write_timeout`.
 //! * **Status** comes from memory. Where something is wrong, annotations say so:
 //!   [`STATUS_ANNOTATION`], [`LAST_ERROR_ANNOTATION`], [`UPDATE_ERROR_ANNOTATION`].
-//! * **Logs**: the newest lines of each function are kept in memory, over restarts of its instances
-//!   and scale to zero, until it is deleted. A slow reader never holds a function up; it is told how
-//!   many lines it missed.
+//! * **Logs** are kept on disk within [`LogLimits`], over restarts of instances and of the engine,
+//!   until the function is deleted. A slow reader never holds a function up, nor does a slow disk;
+//!   what is missing is counted and told to readers.
 //!
 //! `provider-route`, below it, knows replicas and calls, but neither stores nor starts anything.
 //!
@@ -119,10 +119,11 @@ mod store;
 mod take_over;
 
 pub use backup::{Backup, BackupError};
-pub use config::EngineConfig;
+pub use config::{EngineConfig, LogLimits};
 pub use control::{ControlRequest, ControlSocket, control};
 pub use engine::Engine;
 pub use error::EngineError;
+pub use log_store::LogStats;
 #[cfg(feature = "simulation")]
 pub use simulation::Simulated;
 pub use status::{

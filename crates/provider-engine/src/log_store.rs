@@ -1,238 +1,300 @@
-//! The newest log lines of one function, in memory, and those who read them.
+//! The log lines of all functions, on disk.
 //!
-//! A writer never waits: when the bounds are passed the oldest lines go. A reader keeps its own
-//! place; lines that went before it came to them are told to it as [`LogEvent::Dropped`].
+//! Below the directory each function has one of its own, named by when it was deployed, with
+//! segments of checksummed blocks in it (`block`, `segments`). Lines wait in bounded memory until a
+//! task writes them (`function_log`); readers read files, and are woken when there is more
+//! (`reader`). Nobody who writes lines waits for somebody who reads them.
+//!
+//! Nothing is synced: what was written survives the end of this process, however sudden, and after a
+//! power loss what the system had written by then.
+
+mod block;
+mod function_log;
+mod intake;
+mod reader;
+mod retention;
+mod segments;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, io};
 
-use futures_util::stream;
-use provider_types::{Line, LogChunk, LogEvent, LogRequest, LogStream};
-use tokio::sync::watch;
+use provider_types::FunctionRef;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 
-/// How many lines are promised to be kept. Where the bound on bytes keeps fewer, a reader is told.
-const PROMISED_LINES: usize = 1_000;
+use crate::config::LogLimits;
 
-/// How many lines a reader takes out at a time, so that it does not hold the lock for long.
-const BATCH: usize = 64;
+pub(crate) use self::function_log::FunctionLog;
+pub(crate) use self::intake::Intake;
 
-/// The lines of one function.
+/// How many lines of a function are kept whatever the bounds on its bytes and their age.
+const PROMISED_LINES: u64 = 1_000;
+
+/// How many bytes of all functions wait to be written.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many segments are held open to be written to.
+const OPEN_FILES: usize = 128;
+
+/// How often files that nobody writes to are closed, and lines that are too old removed.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// The log lines of all functions.
+#[derive(Debug, Clone)]
+pub(crate) struct LogStore(Arc<Shared>);
+
+/// What the logs of one store share.
 #[derive(Debug)]
-pub(crate) struct FunctionLog {
-    kept: Mutex<Kept>,
-    /// How many lines were ever written; closed with the log.
-    written: watch::Sender<u64>,
-    max_lines: usize,
-    max_bytes: usize,
+struct Shared {
+    /// Where they are; without a directory lines go nowhere.
+    dir: Option<PathBuf>,
+    limits: LogLimits,
+    handle: Handle,
+    /// All logs, also such as are gone by now.
+    logs: Mutex<Vec<Weak<FunctionLog>>>,
+    /// Logs whose segment is held open, roughly in the order in which that was opened.
+    open: Mutex<VecDeque<Weak<FunctionLog>>>,
+    /// Logs with lines to be written.
+    work: Mutex<Work>,
+    /// Whether somebody is writing them.
+    writing: watch::Sender<bool>,
+    room: Arc<Semaphore>,
+    /// How many bytes all segments have.
+    bytes: AtomicU64,
+    /// How many lines were dropped.
+    dropped: AtomicU64,
+    /// Writing failed when it was last tried.
+    failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    lines: VecDeque<Entry>,
-    bytes: usize,
-    /// The number of the oldest kept line; the first line ever is 0.
-    first: u64,
-    /// The function is gone: those who follow come to their end.
-    closed: bool,
+struct Work {
+    logs: VecDeque<Arc<FunctionLog>>,
+    running: bool,
 }
 
-#[derive(Debug)]
-struct Entry {
-    instance: Arc<str>,
-    timestamp: SystemTime,
-    text: Box<str>,
+/// How much a store holds and what it could not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// How many bytes the log lines of all functions have on disk.
+    pub bytes: u64,
+    /// How many lines were dropped since the engine was opened, because they could not be written
+    /// in time. Lines that were removed for their age or for the bounds do not count.
+    pub dropped_lines: u64,
 }
 
-impl FunctionLog {
-    pub(crate) fn new(max_lines: usize, max_bytes: usize) -> Self {
-        Self {
-            kept: Mutex::default(),
-            written: watch::Sender::new(0),
-            max_lines: max_lines.max(1),
-            max_bytes,
-        }
-    }
-
-    /// Keeps a line that an instance wrote. What is no UTF-8 in it becomes U+FFFD.
-    pub(crate) fn append(&self, instance: &Arc<str>, chunk: &LogChunk) {
-        let text = String::from_utf8_lossy(&chunk.line).into_owned();
-        let mut kept = self.lock();
-        kept.bytes += text.len();
-        kept.lines.push_back(Entry {
-            instance: Arc::clone(instance),
-            timestamp: chunk.timestamp,
-            text: text.into_boxed_str(),
-        });
-        while kept.lines.len() > self.max_lines
-            || (kept.bytes > self.max_bytes && kept.lines.len() > 1)
-        {
-            if let Some(gone) = kept.lines.pop_front() {
-                kept.bytes -= gone.text.len();
-                kept.first += 1;
-            }
-        }
-        let end = kept.end();
-        drop(kept);
-        self.written.send_replace(end);
-    }
-
-    /// Ends the log: who follows it gets the rest and then the end.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.written.send_modify(|_| {});
-    }
-
-    /// Answers a query.
-    pub(crate) fn query(self: &Arc<Self>, request: &LogRequest) -> LogStream {
-        let filter = Filter {
-            instance: request.instance.clone(),
-            since: request.since,
-        };
-        let written = self.written.subscribe();
-        let (next, until, missing) = {
-            let kept = self.lock();
-            let (next, missing) = kept.start(&filter, request.tail);
-            (next, (!request.follow).then_some(kept.end()), missing)
-        };
-        let mut ready = VecDeque::new();
-        if missing > 0 {
-            ready.push_back(LogEvent::Dropped(missing));
-        }
-        let reader = Reader {
-            log: Arc::clone(self),
-            written,
-            filter,
-            next,
-            until,
-            ready,
-        };
-        Box::pin(stream::unfold(reader, |mut reader| async move {
-            let event = reader.next().await?;
-            Some((Ok(event), reader))
+impl LogStore {
+    /// The logs below a directory, which is made when there is a line. Needs a tokio runtime.
+    pub(crate) fn new(dir: Option<&Path>, limits: LogLimits) -> Self {
+        Self(Arc::new(Shared {
+            dir: dir.map(Path::to_owned),
+            limits,
+            handle: Handle::current(),
+            logs: Mutex::default(),
+            open: Mutex::default(),
+            work: Mutex::default(),
+            writing: watch::Sender::new(false),
+            room: Arc::new(Semaphore::new(WAITING_BYTES)),
+            bytes: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
         }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Kept {
-    /// The number that the next line will get.
-    fn end(&self) -> u64 {
-        self.first + self.lines.len() as u64
+    /// Whether lines go anywhere.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.0.dir.is_some()
     }
 
-    /// Where a reader starts who wants the newest `tail` lines that pass the filter, and how many
-    /// lines it will miss that were promised to it.
-    fn start(&self, filter: &Filter, tail: Option<usize>) -> (u64, u64) {
-        let mut wanted = tail.unwrap_or(usize::MAX);
-        let mut start = self.end();
-        for (back, entry) in (1..).zip(self.lines.iter().rev()) {
-            if wanted == 0 {
-                break;
-            }
-            if filter.passes(entry) {
-                wanted -= 1;
-                start = self.end() - back;
-            }
+    /// The log of a function that was deployed at that time.
+    pub(crate) fn log_of(&self, function: &FunctionRef, created: SystemTime) -> Arc<FunctionLog> {
+        let dir = self.0.dir.as_ref().map(|dir| {
+            dir.join(function.namespace.as_str())
+                .join(function.name.as_str())
+                .join(format!("{:016x}", nanos(created)))
+        });
+        let log = Arc::new(FunctionLog::new(
+            function.clone(),
+            Arc::clone(&self.0),
+            dir.as_deref(),
+        ));
+        let mut logs = lock(&self.0.logs);
+        // Looked through when there are twice as many as at the last time.
+        if logs.len() == logs.capacity() {
+            logs.retain(|log| log.strong_count() > 0);
         }
-        let reaches_back = self
-            .lines
-            .front()
-            .is_none_or(|oldest| filter.since.is_none_or(|since| oldest.timestamp >= since));
-        let short = wanted > 0 && reaches_back && self.lines.len() < PROMISED_LINES;
-        (start, if short { self.first } else { 0 })
+        logs.push(Arc::downgrade(&log));
+        log
     }
 
-    fn get(&self, number: u64) -> Option<&Entry> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.lines.get(index)
+    /// Counts what is there, and removes the logs of functions that are not. To be called once all
+    /// functions have their logs. Blocks.
+    pub(crate) fn survey(&self) {
+        self.0.survey();
+    }
+
+    /// Closes files that nobody writes to, and removes lines that are too old. Blocks.
+    pub(crate) fn sweep(&self) {
+        self.0.sweep();
+    }
+
+    /// Waits until what was put in is written.
+    pub(crate) async fn flush(&self) {
+        let mut writing = self.0.writing.subscribe();
+        // An error means that there is no store any more.
+        drop(writing.wait_for(|writing| !writing).await);
+    }
+
+    pub(crate) fn stats(&self) -> LogStats {
+        LogStats {
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+            dropped_lines: self.0.dropped.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// Which lines are wanted.
-#[derive(Debug)]
-struct Filter {
-    instance: Option<String>,
-    since: Option<SystemTime>,
-}
+// === impl Shared ===
 
-impl Filter {
-    fn passes(&self, entry: &Entry) -> bool {
-        self.instance
-            .as_deref()
-            .is_none_or(|instance| *instance == *entry.instance)
-            && self.since.is_none_or(|since| entry.timestamp >= since)
+impl Shared {
+    /// Lets the lines of a log be written.
+    fn write_soon(self: &Arc<Self>, log: Arc<FunctionLog>) {
+        let mut work = lock(&self.work);
+        work.logs.push_back(log);
+        if !work.running {
+            work.running = true;
+            self.writing.send_replace(true);
+            let shared = Arc::clone(self);
+            self.handle.spawn_blocking(move || shared.write());
+        }
     }
-}
 
-/// A reader's place in a log.
-struct Reader {
-    log: Arc<FunctionLog>,
-    written: watch::Receiver<u64>,
-    filter: Filter,
-    /// The number of the line to be looked at next.
-    next: u64,
-    /// Where it ends; `None` is never.
-    until: Option<u64>,
-    ready: VecDeque<LogEvent>,
-}
-
-impl Reader {
-    async fn next(&mut self) -> Option<LogEvent> {
+    /// Writes until there is nothing to be written.
+    fn write(self: &Arc<Self>) {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+            let log = {
+                let mut work = lock(&self.work);
+                let Some(log) = work.logs.pop_front() else {
+                    work.running = false;
+                    self.writing.send_replace(false);
+                    return;
+                };
+                log
+            };
+            if log.write() {
+                lock(&self.work).logs.push_back(log);
             }
-            match self.fill() {
-                Filled::Some => {}
-                Filled::Nothing => self.written.changed().await.ok()?,
-                Filled::End => return None,
+            self.keep_total();
+        }
+    }
+
+    /// Counts lines that could not be written, and says so once.
+    fn failed(&self, lines: u64, error: &io::Error) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "log lines of functions cannot be written: they are counted until they can"
+            );
+        }
+    }
+
+    fn succeeded(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("log lines of functions are written again");
+        }
+    }
+
+    /// Lets a log that was opened to be written to stay open, and closes another one where there
+    /// are too many.
+    fn opened(&self, log: &Weak<FunctionLog>) {
+        let mut open = lock(&self.open);
+        open.push_back(Weak::clone(log));
+        for _ in OPEN_FILES..open.len() {
+            let Some(oldest) = open.pop_front() else {
+                return;
+            };
+            if oldest.upgrade().is_some_and(|log| !log.close_file(true)) {
+                // It is being used right now.
+                open.push_back(oldest);
             }
         }
     }
 
-    /// Takes the next lines out.
-    fn fill(&mut self) -> Filled {
-        let kept = self.log.lock();
-        if self.next < kept.first {
-            self.ready
-                .push_back(LogEvent::Dropped(kept.first - self.next));
-            self.next = kept.first;
-        }
-        for _ in 0..BATCH {
-            if self.until.is_some_and(|until| self.next >= until) {
-                break;
-            }
-            let Some(entry) = kept.get(self.next) else {
-                break;
-            };
-            self.next += 1;
-            if self.filter.passes(entry) {
-                self.ready.push_back(LogEvent::Line(Line::new(
-                    &*entry.instance,
-                    entry.timestamp,
-                    &*entry.text,
-                )));
-            }
-        }
-        let at_end = self.next >= self.until.unwrap_or_else(|| kept.end());
-        match (self.ready.is_empty(), at_end) {
-            (false, _) | (true, false) => Filled::Some,
-            (true, true) if self.until.is_some() || kept.closed => Filled::End,
-            (true, true) => Filled::Nothing,
+    fn live(&self) -> Vec<Arc<FunctionLog>> {
+        lock(&self.logs).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The directory of a log, for as long as somebody uses it.
+#[derive(Debug)]
+struct LogDir {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// How many bytes its segments have.
+    bytes: AtomicU64,
+    /// The function is gone: the directory goes with the last who uses it.
+    doomed: AtomicBool,
+}
+
+impl LogDir {
+    fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove_bytes(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for LogDir {
+    fn drop(&mut self) {
+        if self.doomed.load(Ordering::Relaxed) {
+            self.remove_bytes(self.bytes.load(Ordering::Relaxed));
+            let path = std::mem::take(&mut self.path);
+            self.shared
+                .handle
+                .spawn_blocking(move || remove_log_dir(&path));
         }
     }
 }
 
-/// What became of looking for more lines.
-enum Filled {
-    /// There may be some now.
-    Some,
-    /// There are none yet.
-    Nothing,
-    /// There will be none.
-    End,
+/// Removes the directory of a log, and those above it if they are empty then.
+fn remove_log_dir(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            // The next start tries again.
+            tracing::warn!(%error, "the log of a function that is gone could not be removed");
+        }
+        _ => {
+            for above in path.ancestors().skip(1).take(2) {
+                if fs::remove_dir(above).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A time as it is stored.
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A stored time.
+fn time(nanos: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(nanos)
 }

@@ -80,6 +80,11 @@ impl StateDir {
     pub(crate) fn store_path(&self) -> PathBuf {
         self.path.join(STORE)
     }
+
+    /// Where log lines are.
+    pub(crate) fn logs_path(&self) -> PathBuf {
+        self.path.join("logs")
+    }
 }
 
 /// Opens a file that only its owner may read, creating it where it is missing.

@@ -67,6 +67,7 @@ impl LogBody {
             LogEvent::Dropped(lines) => {
                 let time = self.newest.unwrap_or_else(SystemTime::now);
                 let words = match lines {
+                    0 => "log lines are missing here, nobody knows how many".to_owned(),
                     1 => "1 log line is missing here".to_owned(),
                     _ => format!("{lines} log lines are missing here"),
                 };

@@ -74,7 +74,8 @@ impl Line {
 pub enum LogEvent {
     /// A line.
     Line(Line),
-    /// This many lines are missing here, because the reader was too slow or they were never kept.
+    /// This many lines are missing here, because the reader was too slow or they were never kept;
+    /// 0 where nobody knows how many.
     Dropped(u64),
 }
 

@@ -272,26 +272,37 @@ pub enum LogOutput {
     Stderr,
 }
 
-/// A line that an instance wrote, any bytes, without its newline.
+/// Lines that an instance wrote to one of its outputs and that were read together.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LogChunk {
-    /// When it was read.
+    /// When they were read.
     pub timestamp: SystemTime,
-    /// Where it was written to.
+    /// Where they were written to.
     pub output: LogOutput,
-    /// The line.
-    pub line: Vec<u8>,
+    /// The lines, any bytes, each with a newline at its end. Lines up to 1 MiB are whole; the
+    /// pieces of a longer one are lines of their own.
+    pub lines: Vec<u8>,
+    /// How many lines are missing before these, since nobody took them in time.
+    pub dropped: u64,
 }
 
 impl LogChunk {
-    /// A line read now.
+    /// One line, read now and given without its newline.
     #[must_use]
-    pub fn new(output: LogOutput, line: Vec<u8>) -> Self {
+    pub fn new(output: LogOutput, mut line: Vec<u8>) -> Self {
+        line.push(b'\n');
+        Self::of_lines(output, line)
+    }
+
+    /// Lines read now, each with its newline.
+    #[must_use]
+    pub fn of_lines(output: LogOutput, lines: Vec<u8>) -> Self {
         Self {
             timestamp: SystemTime::now(),
             output,
-            line,
+            lines,
+            dropped: 0,
         }
     }
 }

@@ -84,7 +84,7 @@ pub struct WatchdogConfig {
     pub max_inflight: Option<usize>,
     /// Whether a program's log lines get the date and the name of the stream in front.
     pub prefix_logs: bool,
-    /// Longer log lines are cut into pieces of this many bytes.
+    /// Longer log lines are cut into pieces of this many bytes, each but the last marked as cut.
     pub log_buffer_size: usize,
     /// Whether the line of a call ends in its `X-Call-Id`.
     pub log_call_id: bool,

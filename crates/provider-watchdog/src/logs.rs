@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use memchr::memchr;
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages that may wait for a writer.
-const QUEUE: usize = 256;
+const QUEUE: usize = 64;
 /// How long a flush waits for a writer that takes nothing.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 64 * 1024;
+/// What stands at the end of each piece of a line that is too long, but the last.
+const CUT_MARK: &[u8] = b" [cut: it goes on in the next line]";
 
 /// Takes log lines: the program's stdout goes to the one writer, its stderr and the watchdog's
 /// own lines to the other. Clones write to the same writers.
@@ -108,14 +110,20 @@ impl Logs {
         loop {
             let read = pipe.read_buf(lines.space()).await;
             let ended = !matches!(read, Ok(length) if length > 0);
-            let mut batch = Vec::new();
-            while let Some(line) = lines.next(ended) {
-                if format.prefix {
-                    batch.extend_from_slice(format!("{} {name}: ", Date::now()).as_bytes());
+            let prefix = if format.prefix {
+                format!("{} {name}: ", Date::now())
+            } else {
+                String::new()
+            };
+            let mut batch = Vec::with_capacity(lines.read.len());
+            lines.each(ended, |line, cut| {
+                batch.extend_from_slice(prefix.as_bytes());
+                batch.extend_from_slice(line);
+                if cut {
+                    batch.extend_from_slice(CUT_MARK);
                 }
-                batch.extend_from_slice(&line);
                 batch.push(b'\n');
-            }
+            });
             if !batch.is_empty() && writer.send(Message::Lines(batch)).await.is_err() {
                 return;
             }
@@ -156,7 +164,7 @@ fn writer(mut to: impl AsyncWrite + Send + Unpin + 'static) -> mpsc::Sender<Mess
 
 /// Cuts bytes into lines.
 struct Lines {
-    read: BytesMut,
+    read: Vec<u8>,
     /// How much of `read` is known to hold no line end.
     searched: usize,
     longest: usize,
@@ -167,46 +175,55 @@ struct Lines {
 impl Lines {
     fn new(longest: usize) -> Self {
         Self {
-            read: BytesMut::new(),
+            read: Vec::new(),
             searched: 0,
             longest: longest.max(1),
         }
     }
 
-    fn space(&mut self) -> &mut BytesMut {
+    fn space(&mut self) -> &mut Vec<u8> {
         self.read.reserve(READ_SIZE);
         &mut self.read
     }
 
-    /// The next line without its end, or a piece of one that is too long; with `ended` also what
-    /// is left without a line end.
-    fn next(&mut self, ended: bool) -> Option<BytesMut> {
-        let unknown = self.read.get(self.searched..).unwrap_or_default();
-        match unknown.iter().position(|byte| *byte == b'\n') {
-            Some(at) if self.searched + at <= self.longest => {
-                let line = self.read.split_to(self.searched + at);
-                self.read.advance(1);
-                self.searched = 0;
-                Some(line)
-            }
-            _ => {
-                if self.read.len() > self.longest {
-                    self.searched = 0;
-                    return Some(self.read.split_to(self.cut()));
+    /// Gives out each line without its end, and the pieces of one that is too long, each but the
+    /// last with `true`; with `ended` also what is left without a line end.
+    fn each(&mut self, ended: bool, mut give: impl FnMut(&[u8], bool)) {
+        let mut rest = self.read.as_slice();
+        let mut searched = self.searched;
+        loop {
+            let unknown = rest.get(searched..).unwrap_or_default();
+            match memchr(b'\n', unknown) {
+                Some(at) if searched + at <= self.longest => {
+                    let (line, after) = rest.split_at(searched + at);
+                    give(line, false);
+                    rest = after.get(1..).unwrap_or_default();
                 }
-                self.searched = self.read.len();
-                let rest = ended && !self.read.is_empty();
-                rest.then(|| {
-                    self.searched = 0;
-                    self.read.split()
-                })
+                _ if rest.len() > self.longest => {
+                    let (piece, after) = rest.split_at(self.cut(rest));
+                    give(piece, true);
+                    rest = after;
+                }
+                _ => break,
             }
+            searched = 0;
+        }
+        if ended && !rest.is_empty() {
+            give(rest, false);
+            rest = &[];
+        }
+        let given = self.read.len() - rest.len();
+        self.searched = rest.len();
+        self.read.drain(..given);
+        // What a long line needed is not kept.
+        if self.read.capacity() > 4 * READ_SIZE {
+            self.read.shrink_to(self.read.len() + READ_SIZE);
         }
     }
 
     /// Where to cut a line that is too long: not inside a character where that can be helped.
-    fn cut(&self) -> usize {
-        let inside = |at: usize| self.read.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    fn cut(&self, line: &[u8]) -> usize {
+        let inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
         (0..4)
             .filter_map(|back| self.longest.checked_sub(back))
             .find(|at| *at > 0 && !inside(*at))
@@ -252,13 +269,9 @@ mod tests {
         let mut found = Vec::new();
         for chunk in chunks {
             lines.space().extend_from_slice(chunk);
-            while let Some(line) = lines.next(false) {
-                found.push(line.to_vec());
-            }
+            lines.each(false, |line, _| found.push(line.to_vec()));
         }
-        while let Some(line) = lines.next(true) {
-            found.push(line.to_vec());
-        }
+        lines.each(true, |line, _| found.push(line.to_vec()));
         found
     }
 

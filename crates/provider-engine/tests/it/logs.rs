@@ -140,34 +140,69 @@ async fn a_follower_comes_to_its_end_when_the_engine_does() {
     assert_eq!(lines.unwrap(), 1);
 }
 
+/// Bounds that are passed soon.
+fn small(config: &mut provider_engine::EngineConfig) {
+    config.logs.function_bytes = 128 * 1024;
+}
+
+/// Writes lines of 100 bytes that begin with their numbers.
+async fn write_long(bench: &Bench, lines: std::ops::Range<usize>) {
+    let id = bench.fake.running()[0].clone();
+    for line in lines {
+        let line = format!("{line} {}", "x".repeat(100));
+        bench.fake.write(&id, LogOutput::Stdout, line.as_bytes());
+    }
+    settle().await;
+}
+
+fn number(line: &str) -> usize {
+    line.split(' ').next().unwrap().parse().expect(line)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_follower_is_told_what_it_missed_and_holds_nobody_up() {
-    let bench = talkative(1, |config| config.log_lines = 10).await;
+    let bench = talkative(1, small).await;
     let mut follow = request("f");
     follow.follow = true;
     let mut stream = bench.engine.query(follow).await.unwrap();
     assert_eq!(next(&mut stream).await, "0");
-    write(&bench, 1..101).await;
-    assert_eq!(next(&mut stream).await, "<90 dropped>");
-    for line in 91..101 {
-        assert_eq!(next(&mut stream).await, line.to_string());
+    write_long(&bench, 1..10_000).await;
+    let (mut line, mut missed) = (1, 0);
+    while line < 10_000 {
+        let text = next(&mut stream).await;
+        if let Some(gap) = text.strip_prefix('<') {
+            let gap: usize = gap.strip_suffix(" dropped>").unwrap().parse().unwrap();
+            (line, missed) = (line + gap, missed + gap);
+        } else {
+            assert_eq!(number(&text), line);
+            line += 1;
+        }
     }
+    assert!((1..9_000).contains(&missed), "{missed}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_lines_are_kept_and_a_gap_in_what_was_promised_is_said() {
-    let bench = talkative(3_000, |config| config.log_lines = 2_000).await;
+async fn the_newest_thousand_lines_are_kept_and_a_gap_in_them_is_said() {
+    let bench = talkative(0, small).await;
+    write_long(&bench, 0..10_000).await;
     let lines = all(&bench, request("f")).await;
-    assert_eq!((lines.len(), &*lines[0]), (2_000, "1000"));
-
-    let bench = talkative(0, |config| config.log_bytes = 100).await;
-    let id = bench.fake.running()[0].clone();
-    for line in [b'a', b'b', b'c'] {
-        bench.fake.write(&id, LogOutput::Stdout, &[line; 40]);
+    assert!((1_000..2_000).contains(&lines.len()), "{}", lines.len());
+    for (line, number_of) in lines.iter().zip(10_000 - lines.len()..) {
+        assert_eq!(number(line), number_of);
     }
-    settle().await;
+
+    // The bound on all functions counts for more.
+    let bench = talkative(0, |config| {
+        small(config);
+        config.logs.total_bytes = 32 * 1024;
+    })
+    .await;
+    write_long(&bench, 0..10_000).await;
     let lines = all(&bench, request("f")).await;
-    assert_eq!((lines.len(), &*lines[0]), (3, "<1 dropped>"));
+    let kept = lines.len() - 1;
+    assert!(kept < 1_000, "{kept}");
+    assert_eq!(lines[0], format!("<{} dropped>", 10_000 - kept));
+    assert_eq!(number(&lines[kept]), 9_999);
     let mut two = request("f");
     two.tail = Some(2);
     assert_eq!(all(&bench, two).await.len(), 2);
@@ -175,9 +210,8 @@ async fn the_newest_lines_are_kept_and_a_gap_in_what_was_promised_is_said() {
     std::thread::sleep(Duration::from_millis(5));
     let mut since = request("f");
     since.since = Some(SystemTime::now());
-    bench.fake.write(&id, LogOutput::Stdout, b"d");
-    settle().await;
-    assert_eq!(all(&bench, since).await, ["d"]);
+    write(&bench, 0..1).await;
+    assert_eq!(all(&bench, since).await, ["0"]);
 }
 
 #[tokio::test(start_paused = true)]

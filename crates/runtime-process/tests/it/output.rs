@@ -25,7 +25,7 @@ async fn what_a_program_writes_becomes_lines_as_it_is() {
     let lines: Vec<&[u8]> = lines
         .iter()
         .filter(|it| it.output == LogOutput::Stderr)
-        .map(|it| &it.line[..])
+        .flat_map(|it| it.lines.split(|byte| *byte == b'\n'))
         .collect();
     for wanted in [&b"one"[..], b"two \xff", b"last"] {
         assert!(lines.contains(&wanted), "{lines:?}");
@@ -37,6 +37,10 @@ async fn a_line_of_a_mebibyte_stays_whole() {
     let mut bench = Bench::new();
     let body = "#!/bin/sh\nhead -c 1048576 /dev/zero | tr '\\0' x >&2\necho >&2\n";
     let lines = lines_of(&mut bench, body, &[("prefix_logs", "false")]).await;
-    let longest = lines.iter().map(|it| it.line.len()).max();
+    let longest = lines
+        .iter()
+        .flat_map(|it| it.lines.split(|byte| *byte == b'\n'))
+        .map(<[u8]>::len)
+        .max();
     assert_eq!(longest, Some(1024 * 1024));
 }
