@@ -22,7 +22,8 @@ command then runs, or a program; any other image is only a name, and nothing is 
 const AFTER: &str = "\
 Variables, each with the flag's meaning where there is one:
   listen, system_listen, metrics_listen, role, state_dir, functions_dir, basic_auth,
-  secret_mount_path, allow_host (separated by commas), run_as, limits, max_processes
+  secret_mount_path, allow_host (separated by commas), run_as, limits, max_processes,
+  log_bytes, log_age, log_total_bytes
   port                     of 127.0.0.1, where no address is given
   header_timeout (10s)     for the header of a request
   upstream_timeout (60s)   for the first byte of a function's reply
@@ -110,6 +111,18 @@ pub(crate) struct Args {
     /// Keep to the stack files while they, or the programs in them, change
     #[arg(long, help_heading = "Functions")]
     pub(crate) watch: bool,
+
+    /// The most bytes of log lines kept of one function, whose newest 1,000 lines stay anyway
+    /// [default: 64Mi]
+    #[arg(long, value_name = "BYTES", help_heading = "Logs")]
+    pub(crate) log_bytes: Option<String>,
+    /// How long log lines are kept, except a function's newest 1,000; 0 for no bound [default:
+    /// 720h]
+    #[arg(long, value_name = "TIME", help_heading = "Logs")]
+    pub(crate) log_age: Option<String>,
+    /// The most bytes of log lines kept of all functions together [default: 2Gi]
+    #[arg(long, value_name = "BYTES", help_heading = "Logs")]
+    pub(crate) log_total_bytes: Option<String>,
 
     /// Ask for credentials, which are in the files basic-auth-user and basic-auth-password
     #[arg(long, help_heading = "Protection")]

@@ -6,12 +6,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use provider_engine::LogLimits;
 use provider_http::{Config, Role};
 use runtime_process::{LimitsChoice, ProcessConfig, User};
 
 use crate::args::Args;
 use crate::bounds::Bounds;
 use crate::failure::{Failure, Kind, OrFail as _};
+use crate::log_bounds;
 use crate::stacks::{self, Stacks};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -25,6 +27,8 @@ const AFTER_THE_PROXY: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     pub(crate) http: Config,
     pub(crate) bounds: Bounds,
+    /// How much is kept of what functions write.
+    pub(crate) logs: LogLimits,
     /// The main address.
     pub(crate) listen: String,
     /// Nobody asked for that address: sockets that others hand over may take its place.
@@ -58,6 +62,7 @@ impl Settings {
     ) -> Result<Self, Failure> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut http = Config::from_vars(variable).or_fail(Kind::Usage)?;
+        let logs = log_bounds::read(&args, variable)?;
         if let Some(role) = args.role {
             http.role = role;
         } else if variable("role").is_none() {
@@ -101,6 +106,7 @@ impl Settings {
         Ok(Self {
             http,
             bounds: Bounds::read(variable)?,
+            logs,
             listen,
             listen_is_default,
             system_listen: args.system_listen.or_else(|| variable("system_listen")),

@@ -13,6 +13,7 @@ mod config;
 mod control;
 mod failure;
 mod hand_over;
+mod log_bounds;
 mod service_manager;
 mod setup;
 mod signals;

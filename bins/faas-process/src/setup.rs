@@ -81,6 +81,7 @@ pub(crate) fn engine(settings: &Settings) -> EngineConfig {
         ),
     );
     settings.bounds.apply(&mut config);
+    config.logs = settings.logs;
     config
 }
 
