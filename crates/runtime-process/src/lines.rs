@@ -29,7 +29,7 @@ const WAITING_BYTES: u32 = 8 * 1024 * 1024;
 const CHUNK_COST: u32 = 128;
 
 /// How long a function waits for a reader that does not read before lines are dropped.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where lines go in.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::{fs, mem};
 
 use memchr::memchr_iter;
-use provider_types::{FunctionRef, LogChunk, LogRequest, LogStream};
+use provider_types::{FunctionRef, LogChunk, LogOutput, LogRequest, LogStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::block::Head;
@@ -154,6 +154,56 @@ impl FunctionLog {
         let own = Arc::clone(&self.room).acquire_many_owned(cost).await.ok()?;
         let of_all = Arc::clone(&self.shared.room).acquire_many_owned(cost).await;
         Some(Room([own, of_all.ok()?]))
+    }
+
+    /// Keeps the files from everybody else until it is dropped.
+    #[cfg(test)]
+    pub(super) fn stall(self: Arc<Self>) -> std::sync::mpsc::Sender<()> {
+        let (end, ended) = std::sync::mpsc::channel();
+        let (held, begun) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let files = lock(&self.files);
+            let _ = held.send(());
+            let _ = ended.recv();
+            drop(files);
+        });
+        let _ = begun.recv();
+        end
+    }
+
+    /// Whether half of the room is free.
+    pub(super) fn is_half_free(&self) -> bool {
+        self.room.available_permits() >= WAITING_BYTES / 2
+    }
+
+    /// Room for so many bytes, for which the oldest lines that wait are dropped.
+    pub(super) fn make_room(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+        let mut waiting = lock(&self.waiting);
+        let (mut room, mut dropped, mut before) = (None, 0, 0);
+        while let Some(oldest) = waiting.chunks.pop_front() {
+            dropped += count(&oldest.chunk.lines);
+            before += oldest.chunk.dropped;
+            drop(oldest);
+            room = self.room(bytes);
+            if room.is_some() {
+                break;
+            }
+        }
+        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        match waiting.chunks.front_mut() {
+            Some(next) => next.chunk.dropped += dropped + before,
+            None if dropped + before > 0 => {
+                let mut gap = LogChunk::of_lines(LogOutput::Stdout, Vec::new());
+                gap.dropped = dropped + before;
+                waiting.chunks.push_back(Chunk {
+                    instance: Arc::from(""),
+                    chunk: gap,
+                    _room: None,
+                });
+            }
+            None => {}
+        }
+        room
     }
 
     /// Lets a chunk be written; without room it is counted.

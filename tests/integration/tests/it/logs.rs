@@ -2,9 +2,48 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, Place, Provider, image, process, with};
+use crate::support::{PATIENCE, Place, Provider, image, process, until, with};
+
+/// A function that writes to its log what its script does, without dates.
+async fn deploy(place: &Place, provider: &Provider, name: &str, script: &str) {
+    place.script(name, &format!("#!/bin/sh\nexec >&2\n{script}\n"));
+    let plain = json!({"prefix_logs": "false"});
+    provider.deployed(with(image(name, name), plain)).await;
+}
+
+/// Its lines, once the last of them is this one. The watchdog's own lines, which have a date, are
+/// left out.
+async fn lines_until(provider: &Provider, name: &str, last: &str) -> Vec<String> {
+    let own = |line: &String| !(line.starts_with("20") && line.contains('/'));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let newest = texts(provider, &format!("name={name}&tail=50")).await;
+        if newest.into_iter().filter(own).next_back().as_deref() == Some(last) {
+            let mut all = texts(provider, &format!("name={name}")).await;
+            all.retain(own);
+            return all;
+        }
+        if tokio::time::Instant::now() >= deadline {
+            let newest = texts(provider, &format!("name={name}&tail=50")).await;
+            panic!("{last} is not the last line: {newest:?}");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Writes 60 MB in 60,000 numbered lines.
+const LONG_LINES: &str =
+    "long=$(head -c 1000 /dev/zero | tr '\\0' x)\nseq -f \"%.0f $long\" 1 60000\necho end";
+
+/// Whether the line `end` is among the last of a reply.
+fn has_end(body: &[u8]) -> bool {
+    let newest = &body[body.len().saturating_sub(2_000)..];
+    String::from_utf8_lossy(newest).contains("\"text\":\"end\"")
+}
 
 async fn texts(provider: &Provider, query: &str) -> Vec<String> {
     let reply = provider.get(&format!("/system/logs?{query}")).await;
@@ -73,4 +112,165 @@ async fn a_chatty_function_is_not_held_up_by_nobody_reading() {
     assert_eq!(tail.len(), 3);
     provider.deployed(process("other", "cat")).await;
     assert_eq!(provider.called("other", "fine").await, "fine");
+}
+
+#[tokio::test]
+async fn history_outlives_a_killed_provider_and_scale_to_zero_but_not_the_function() {
+    let place = Place::new();
+    let script = "read word\nseq -f \"$word %g\" 1 500";
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let mut provider = place.start().await;
+        let word = format!("round{round}");
+        if round == 0 {
+            deploy(&place, &provider, "writes", script).await;
+        }
+        provider.called("writes", &word).await;
+        expected.extend((1..=500).map(|line| format!("{word} {line}")));
+        let seen = lines_until(&provider, "writes", expected.last().unwrap()).await;
+        assert!(seen == expected, "{} of {}", seen.len(), expected.len());
+        provider.end("-KILL").await;
+    }
+    let provider = place.start().await;
+    assert!(lines_until(&provider, "writes", expected.last().unwrap()).await == expected);
+    assert_eq!(provider.scale("writes", 0).await, StatusCode::ACCEPTED);
+    provider.available("writes", 0).await;
+    assert!(lines_until(&provider, "writes", expected.last().unwrap()).await == expected);
+
+    assert!(provider.delete("writes").await.is_success());
+    let gone = provider.get("/system/logs?name=writes").await;
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    deploy(&place, &provider, "writes", script).await;
+    provider.called("writes", "new").await;
+    let lines = lines_until(&provider, "writes", "new 500").await;
+    assert_eq!((lines.len(), &*lines[0]), (500, "new 1"));
+    let of_function = place.path("state").join("logs/openfaas-fn/writes");
+    until("the old lines are removed", || {
+        std::fs::read_dir(&of_function).unwrap().count() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_of_a_mebibyte_and_of_any_bytes_are_whole() {
+    let place = Place::new();
+    let provider = place.start().await;
+    let script = "head -c 1048576 /dev/zero | tr '\\0' x; echo\n\
+                  printf 'a\\377\\000\\033b\\n'\n\
+                  head -c 2500000 /dev/zero | tr '\\0' y; echo\necho end";
+    deploy(&place, &provider, "odd", script).await;
+    provider.called("odd", "").await;
+    let lines = lines_until(&provider, "odd", "end").await;
+    assert_eq!(lines.len(), 6);
+    assert!(lines[0] == "x".repeat(1024 * 1024), "{}", lines[0].len());
+    assert_eq!(lines[1], "a\u{fffd}\0\u{1b}b");
+    let mark = " [cut: it goes on in the next line]";
+    let mut rejoined = String::new();
+    for piece in &lines[2..4] {
+        rejoined.push_str(piece.strip_suffix(mark).expect("no mark"));
+    }
+    rejoined.push_str(&lines[4]);
+    assert!(rejoined == "y".repeat(2_500_000), "{}", rejoined.len());
+
+    // With the date in front, as it is by default.
+    place.script(
+        "dated",
+        "#!/bin/sh\n{ head -c 1048576 /dev/zero | tr '\\0' x; echo; } >&2\n",
+    );
+    provider.deployed(image("dated", "dated")).await;
+    provider.called("dated", "").await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let lines = texts(&provider, "name=dated").await;
+        if let Some(line) = lines.iter().find(|line| line.contains("xxx")) {
+            assert!(line.ends_with(&format!("stderr: {}", "x".repeat(1024 * 1024))));
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_holds_nobody_up() {
+    let place = Place::new();
+    let provider = place.start().await;
+    deploy(&place, &provider, "much", LONG_LINES).await;
+    let address = provider.url.strip_prefix("http://").unwrap();
+    let mut reader = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("GET /system/logs?name=much&follow=1 HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    reader.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    reader.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    provider.called("much", "").await;
+    let lines = lines_until(&provider, "much", "end").await;
+    assert_eq!(last_number(1, lines.iter().map(String::as_str)), 60_000);
+    // It goes on where it was, line for line.
+    let mut body = Vec::new();
+    let read = async {
+        let mut buffer = vec![0; 1024 * 1024];
+        while !has_end(&body) {
+            let count = reader.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "it ended");
+            body.extend_from_slice(&buffer[..count]);
+        }
+    };
+    timeout(PATIENCE * 2, read).await.expect("not all came");
+    let body = String::from_utf8(body).unwrap();
+    let texts: Vec<String> = body
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| Some(message.get("text")?.as_str()?.to_owned()))
+        .collect();
+    assert_eq!(last_number(1, texts.iter().map(String::as_str)), 60_000);
+}
+
+/// Goes through lines that begin with their numbers; what is missing must be said. The last number.
+fn last_number<'a>(first: u64, lines: impl Iterator<Item = &'a str>) -> u64 {
+    let mut expected = first;
+    for line in lines {
+        let (start, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let Ok(number) = start.parse::<u64>() else {
+            continue;
+        };
+        if rest.ends_with("missing here") {
+            expected += number;
+        } else {
+            assert_eq!(number, expected, "{}", line.get(..100).unwrap_or(line));
+            expected += 1;
+        }
+    }
+    expected - 1
+}
+
+#[tokio::test]
+async fn a_follower_sees_each_line_once_while_old_ones_go() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.args(["--log-bytes", "256Ki"]);
+    let provider = Provider::start(command).await;
+    deploy(&place, &provider, "much", "seq 1 200000\necho end").await;
+    let url = format!("{}/system/logs?name=much&follow=1", provider.url);
+    let mut reply = provider.client.get(url).send().await.unwrap();
+    let (call, followed) = tokio::join!(provider.called("much", ""), async {
+        let mut body = Vec::new();
+        while !has_end(&body) {
+            let chunk = timeout(PATIENCE, reply.chunk()).await.expect("no end");
+            body.extend_from_slice(&chunk.unwrap().expect("it ended"));
+        }
+        String::from_utf8(body).unwrap()
+    });
+    assert_eq!(call, "");
+    let said: Vec<String> = followed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|message| message["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(last_number(1, said.iter().map(String::as_str)), 200_000);
+    let kept = lines_until(&provider, "much", "end").await;
+    assert!((1_000..150_000).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0], (200_002 - kept.len()).to_string());
+    let tail = texts(&provider, "name=much&tail=1000").await;
+    assert_eq!(tail.len(), 1_000);
 }

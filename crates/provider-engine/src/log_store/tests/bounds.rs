@@ -134,3 +134,42 @@ async fn bounds_hold_over_a_restart() {
         bench.reopen();
     }
 }
+
+#[tokio::test]
+async fn what_a_stalled_disk_cannot_take_is_counted_oldest_first_and_the_function_goes_on() {
+    let bench = Bench::new();
+    let log = bench.log();
+    write(&log, "i", &["before"]).await;
+    bench.store.flush().await;
+    // Whoever holds the files stands for a disk that does not answer.
+    let stalled = Arc::clone(&log).stall();
+    let mut intake = log.intake("i");
+    let writing = async {
+        for number in 0..40 {
+            let line = format!("{number} {}", "x".repeat(1_000_000));
+            let chunk = LogChunk::new(LogOutput::Stdout, line.into());
+            intake.put(chunk).await;
+        }
+    };
+    // It would wait for ever.
+    let written = tokio::time::timeout(Duration::from_secs(60), writing).await;
+    written.expect("the function is held up");
+    drop(stalled);
+    let lines = all(&log, &request()).await;
+    assert_eq!(lines[0], "before");
+    let numbers: Vec<&str> = lines[1..]
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    // The first may have been on its way to the disk.
+    let gap = numbers
+        .iter()
+        .position(|text| text.starts_with('<'))
+        .unwrap();
+    assert!(gap <= 2, "{numbers:?}");
+    let missing: usize = numbers[gap][1..numbers[gap].len() - 1].parse().unwrap();
+    let newest: Vec<String> = (gap + missing..40).map(|n| n.to_string()).collect();
+    assert_eq!(numbers[gap + 1..], newest);
+    assert!(newest.len() >= 6, "{numbers:?}");
+    assert_eq!(bench.store.stats().dropped_lines, missing as u64);
+}
