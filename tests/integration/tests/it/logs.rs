@@ -22,7 +22,7 @@ async fn lines_until(provider: &Provider, name: &str, last: &str) -> Vec<String>
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let newest = texts(provider, &format!("name={name}&tail=50")).await;
-        if newest.into_iter().filter(own).next_back().as_deref() == Some(last) {
+        if newest.into_iter().rfind(own).as_deref() == Some(last) {
             let mut all = texts(provider, &format!("name={name}")).await;
             all.retain(own);
             return all;
