@@ -48,6 +48,11 @@ fn the_manual_for_a_provider_behind_a_gateway_tells_what_happens() {
 }
 
 #[test]
+fn the_guide_to_scaling_tells_what_happens() {
+    Session::new("127.0.0.1:8080").walk("docs/operate/scaling.md");
+}
+
+#[test]
 fn the_guide_to_stack_files_tells_what_happens() {
     Session::new("127.0.0.1:8080").walk("docs/operate/stack.md");
 }
