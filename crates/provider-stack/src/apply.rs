@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
@@ -132,13 +133,15 @@ impl Applier {
     /// One function that fails does not stop the others. The report has the functions by name; those
     /// that are as they were the last time, or fail as they did then, are not in it.
     pub async fn apply(&mut self, stack: &Stack) -> Vec<Step> {
-        let is_in = |name: &FunctionRef| stack.functions.iter().any(|it| it.spec.function == *name);
-        self.applied.retain(|name, _| is_in(name));
-        self.failed.retain(|name, _| is_in(name));
+        let named = stack.functions.iter().map(|it| &it.spec.function);
+        let wanted: BTreeSet<&FunctionRef> = named.collect();
+        self.applied.retain(|name, _| wanted.contains(name));
+        self.failed.retain(|name, _| wanted.contains(name));
         let mut steps = Vec::new();
         let namespaces = self.make_namespaces(stack).await;
         for namespace in &namespaces {
-            self.remove_leftovers(namespace, stack, &mut steps).await;
+            self.remove_leftovers(namespace, &stack.files, &wanted, &mut steps)
+                .await;
         }
         let mut ready = Vec::new();
         for function in &stack.functions {
@@ -229,36 +232,27 @@ impl Applier {
         all
     }
 
+    /// Removes what came from one of the files and is no longer wanted.
     async fn remove_leftovers(
-        &mut self,
+        &self,
         namespace: &Namespace,
-        stack: &Stack,
+        files: &[PathBuf],
+        wanted: &BTreeSet<&FunctionRef>,
         steps: &mut Vec<Step>,
     ) {
         let request = ListFunctions::new(context(), namespace.clone());
-        // A namespace that cannot be listed has nothing to remove, or says so below.
+        // What cannot be listed now is looked at again the next time.
         let functions = self.provider.list_functions(request).await;
         for status in functions.unwrap_or_default() {
-            let Some(file) = status.annotations.get(STACK_FILE_ANNOTATION) else {
+            let from = status.annotations.get(STACK_FILE_ANNOTATION);
+            let file =
+                from.and_then(|from| files.iter().find(|it| it.as_os_str() == from.as_str()));
+            let (Some(file), Some(name)) = (file, name_of(&status, namespace)) else {
                 continue;
             };
-            let Some(file) = stack
-                .files
-                .iter()
-                .find(|it| it.as_os_str() == file.as_str())
-            else {
-                continue;
-            };
-            let is_wanted = stack.functions.iter().any(|function| {
-                let name = &function.spec.function;
-                name.namespace == *namespace && name.name.as_str() == status.name
-            });
-            if is_wanted {
+            if wanted.contains(&name) {
                 continue;
             }
-            let Some(name) = name_of(&status, namespace) else {
-                continue;
-            };
             let request = DeleteFunction::new(context(), name.clone());
             let outcome = match self.provider.delete_function(request).await {
                 Err(error) if !error.is_not_found() => {

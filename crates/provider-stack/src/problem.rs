@@ -15,14 +15,25 @@ pub struct Place {
     pub column: usize,
 }
 
-impl Place {
-    /// The place of a byte.
-    pub(crate) fn of(text: &str, byte: usize) -> Self {
-        let before = text.get(..byte).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+/// Where the lines of a text begin, to find places without counting from its start each time.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self([0].into_iter().chain(after_breaks).collect())
+    }
+
+    /// The place of a byte of that text.
+    pub(crate) fn place(&self, text: &str, byte: usize) -> Place {
+        let line = self.0.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|line| self.0.get(line));
+        let start = start.copied().unwrap_or_default();
+        let before = text.get(start..byte).unwrap_or_default();
+        Place {
+            line,
+            column: before.chars().count() + 1,
         }
     }
 }
@@ -85,15 +96,25 @@ pub struct StackError {
 }
 
 impl StackError {
-    /// `problems` is not empty.
-    pub(crate) fn new(problems: Vec<Problem>, looked_at: Vec<PathBuf>) -> Self {
+    /// `problems` is not empty. Those of one file are told in the order of its lines.
+    pub(crate) fn new(mut problems: Vec<Problem>, looked_at: Vec<PathBuf>) -> Self {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for problem in &problems {
+            if !files.contains(&problem.file) {
+                files.push(problem.file.clone());
+            }
+        }
+        problems.sort_by_cached_key(|problem| {
+            let file = files.iter().position(|file| *file == problem.file);
+            (file, problem.place)
+        });
         Self {
             problems,
             looked_at,
         }
     }
 
-    /// All that is wrong, in the order of the files.
+    /// All that is wrong, file by file, in the order of the lines.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -138,8 +159,9 @@ mod tests {
     #[test]
     fn lines_and_columns_count_from_one_in_characters() {
         let text = "ab\näöx\n";
+        let lines = Lines::of(text);
         for (byte, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (7, 2, 3), (9, 3, 1)] {
-            assert_eq!(Place::of(text, byte), Place { line, column }, "{byte}");
+            assert_eq!(lines.place(text, byte), Place { line, column }, "{byte}");
         }
     }
 

@@ -5,7 +5,7 @@ use provider_types::wire::FunctionResources;
 use provider_types::{FunctionName, NameRule, Namespace, Quantity, SecretName};
 
 use crate::text::{Entry, Found, Reader};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 /// The one version there is.
 const VERSION: &str = "1.0";
@@ -122,6 +122,7 @@ fn function(reader: &mut Reader<'_>, entry: Entry, names: NameRule) -> Option<Fu
         reader.error(name.at, error.to_string());
     }
     let mut image = None;
+    let mut image_is_wrong = false;
     let mut function = Function {
         image: name.clone(),
         name,
@@ -145,7 +146,11 @@ fn function(reader: &mut Reader<'_>, entry: Entry, names: NameRule) -> Option<Fu
         match key.value.as_str() {
             "lang" => function.lang = reader.text(&node, &what),
             "handler" => function.handler = reader.text(&node, &what),
-            "image" => image = reader.text(&node, &what),
+            "image" => {
+                // A list, for example, is remarked on as such.
+                image_is_wrong = !matches!(node.value, Value::Null | Value::Text(_));
+                image = reader.text(&node, &what);
+            }
             "fprocess" => {
                 let text = reader.text(&node, &what);
                 function.fprocess = text.map(|found| found.value).unwrap_or_default();
@@ -193,6 +198,7 @@ fn function(reader: &mut Reader<'_>, entry: Entry, names: NameRule) -> Option<Fu
             function.image = image;
             Some(function)
         }
+        None if image_is_wrong => None,
         None => {
             let at = function.name.at;
             reader.error(

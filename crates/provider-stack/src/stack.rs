@@ -1,5 +1,6 @@
 //! From stack files to functions that can be deployed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -122,6 +123,8 @@ struct Loading<'a> {
     options: &'a StackOptions,
     remarks: Remarks,
     stack: Stack,
+    /// Which function of the stack has a name.
+    seen: HashMap<FunctionRef, usize>,
 }
 
 impl<'a> Loading<'a> {
@@ -130,6 +133,7 @@ impl<'a> Loading<'a> {
             options,
             remarks: Remarks::default(),
             stack: Stack::default(),
+            seen: HashMap::new(),
         }
     }
 
@@ -199,7 +203,7 @@ impl<'a> Loading<'a> {
         deployment.limits = function.limits;
         deployment.requests = function.requests;
         deployment.read_only_root_filesystem = function.read_only;
-        let mut annotations: std::collections::BTreeMap<_, _> =
+        let mut annotations: BTreeMap<_, _> =
             function.annotations.into_iter().map(unplaced).collect();
         if let (Some(programs), Some(directory)) = (&self.options.programs, &directory) {
             annotations
@@ -224,7 +228,8 @@ impl<'a> Loading<'a> {
                 return;
             }
         };
-        if let Some(first) = self.find(&spec.function) {
+        let first = self.seen.get(&spec.function);
+        if let Some(first) = first.and_then(|index| self.stack.functions.get(*index)) {
             let Place { line, column } = first.place;
             let message = format!(
                 "function {} is also in {}:{line}:{column}",
@@ -234,6 +239,8 @@ impl<'a> Loading<'a> {
             self.remarks.errors.push(text.problem(at, message));
             return;
         }
+        self.seen
+            .insert(spec.function.clone(), self.stack.functions.len());
         let secrets = self.secrets(text, places, &function.secrets);
         self.stack.functions.push(StackFunction {
             spec,
@@ -243,11 +250,6 @@ impl<'a> Loading<'a> {
             directory,
             revision: 0,
         });
-    }
-
-    fn find(&self, function: &FunctionRef) -> Option<&StackFunction> {
-        let functions = &self.stack.functions;
-        functions.iter().find(|it| it.spec.function == *function)
     }
 
     /// The image as `faas-cli` sends it: with the tag `latest` where it has none

@@ -1,10 +1,11 @@
 //! A text file that was read, and what was found wrong in it.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::problem::{Place, Problem};
+use crate::problem::{Lines, Place, Problem};
 use crate::substitute::{self, Substituted};
 use crate::yaml::{self, Node, Value};
 
@@ -16,6 +17,7 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 pub(crate) struct Text {
     path: PathBuf,
     source: String,
+    lines: Lines,
     /// Present where variables were replaced.
     substituted: Option<Substituted>,
 }
@@ -51,7 +53,7 @@ impl Text {
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes());
-                let place = Place::of(&text, valid);
+                let place = Lines::of(&text).place(&text, valid);
                 Err(Problem::new(path, Some(place), "this is not UTF-8"))
             }
         }
@@ -65,6 +67,7 @@ impl Text {
         };
         Self {
             path: path.to_owned(),
+            lines: Lines::of(&source),
             source,
             substituted: None,
         }
@@ -104,7 +107,7 @@ impl Text {
             .substituted
             .as_ref()
             .map_or(at, |done| done.source_of(at));
-        Place::of(&self.source, byte)
+        self.lines.place(&self.source, byte)
     }
 
     pub(crate) fn problem(&self, at: usize, message: impl Into<String>) -> Problem {
@@ -171,6 +174,7 @@ impl Reader<'_> {
             }
         };
         let mut entries: Vec<Entry> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut merged = Vec::new();
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {
@@ -179,13 +183,14 @@ impl Reader<'_> {
             };
             if name == "<<" && key.plain {
                 merged.extend(self.merged(value, what, wanted));
-            } else if let Some(first) = entries.iter().find(|entry| entry.key.value == *name) {
-                let line = self.text.place(first.key.at).line;
+            } else if let Some(first) = places.get(name) {
+                let line = self.text.place(*first).line;
                 self.error(
                     key.at,
                     format!("{name} is already in {what}, at line {line}"),
                 );
             } else {
+                places.insert(name.clone(), key.at);
                 entries.push(Entry {
                     key: Found {
                         value: name.clone(),
@@ -196,7 +201,9 @@ impl Reader<'_> {
             }
         }
         for entry in merged {
-            if !entries.iter().any(|own| own.key.value == entry.key.value) {
+            let Entry { key, .. } = &entry;
+            if !places.contains_key(&key.value) {
+                places.insert(key.value.clone(), key.at);
                 entries.push(entry);
             }
         }

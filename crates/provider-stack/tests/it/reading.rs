@@ -292,10 +292,7 @@ fn a_function_that_is_wrong_says_where_and_what_would_be_right() {
     wrong("  f:\n", &["5:3 no image"]);
     wrong("  - f\n", &["5:3 functions is to be a map"]);
     wrong("  My_fn:\n    image: i\n", &["5:3 use a-z"]);
-    wrong(
-        "  f:\n    image: [a]\n",
-        &["6:12 a text, not a list", "5:3 no image"],
-    );
+    wrong("  f:\n    image: [a]\n", &["6:12 a text, not a list"]);
     wrong(
         "  f:\n    image: i\n    limits:\n      memory: 12Q\n",
         &["8:15 memory of limits of function f: \"12Q\" is not a quantity"],
@@ -344,6 +341,10 @@ fn everything_that_is_wrong_is_said_at_once() {
     wrong(
         "  f:\n    image: i\n    limits: {cpu: x}\n  g:\n    handler: x\n",
         &["7:19 quantity", "8:3 no image"],
+    );
+    wrong(
+        "  f:\n    limits: {cpu: x}\n    image: i\n    image: j\n",
+        &["6:19 quantity", "8:5 image is already in function f"],
     );
 }
 
