@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub enum News {
     /// They were read and applied; the steps are those of [`Applier::apply`].
     Applied(Vec<Step>),
-    /// They were read; this is to be known of them. Told once.
+    /// They were read; this is to be known of them. Told again only once it was mended.
     Warning(Problem),
     /// They cannot be used. What runs goes on, until they can.
     Broken(StackError),
@@ -95,8 +95,8 @@ impl Follower {
         })
     }
 
-    /// Must run on a tokio runtime. Applies the files, and again each time that one of them changes, or a file that they name,
-    /// or the program of a function. Goes on until it is dropped.
+    /// Applies the files, and again each time that one of them changes, or a file that they name,
+    /// or the program of a function. Goes on until it is dropped. Must run on a tokio runtime.
     ///
     /// A function whose files have changed is updated, others are not touched. Files that cannot
     /// be used change nothing.
