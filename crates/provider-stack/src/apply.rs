@@ -130,8 +130,8 @@ impl Applier {
     /// Creates and updates what differs, and removes the functions that came from the stack's
     /// files and are no longer in them. All others are left alone.
     ///
-    /// One function that fails does not stop the others. The report has the functions by name; those
-    /// that are as they were the last time, or fail as they did then, are not in it.
+    /// One function that fails does not stop the others. The report has the functions by name;
+    /// those that are as they were the last time, or fail as they did then, are not in it.
     pub async fn apply(&mut self, stack: &Stack) -> Vec<Step> {
         let named = stack.functions.iter().map(|it| &it.spec.function);
         let wanted: BTreeSet<&FunctionRef> = named.collect();
