@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use provider_engine::Engine;
+use provider_engine::{Engine, LAST_EXIT_ANNOTATION};
+use provider_types::wire::FunctionStatus;
 use provider_types::{
     Call, CallContext, CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace,
     DeleteSecret, DeployFunction, ErrorKind, ExitReason, FunctionRef, FunctionSpec, GetFunction,
@@ -429,6 +430,9 @@ pub(crate) async fn look(world: &World, engine: &Engine) {
         let status = engine
             .function_status(GetFunction::new(context(), name.clone(), false))
             .await;
+        if let Ok(status) = &status {
+            check_exit(world, status);
+        }
         let seen = status.ok().map(|status| {
             let tag: u32 = status.env_vars["TAG"].parse().unwrap();
             (tag, status.replicas, status.available_replicas)
@@ -445,6 +449,19 @@ pub(crate) async fn look(world: &World, engine: &Engine) {
             let names: Vec<_> = list.iter().map(|it| it.name.as_str()).collect();
             world.log(format_args!("list of {namespace}: {names:?}"));
         }
+    }
+}
+
+/// Events are never lost for so long that an instance which gets ready is taken for one that does not.
+fn check_exit(world: &World, status: &FunctionStatus) {
+    let troubles = &world.troubles;
+    let exit = status.annotations.get(LAST_EXIT_ANNOTATION);
+    if exit.is_some_and(|exit| exit == "not ready")
+        && !troubles.bad_images
+        && !troubles.runtime_errors
+        && !troubles.runtime_hangs
+    {
+        world.broken(format_args!("given up although it gets ready: {status:?}"));
     }
 }
 

@@ -112,7 +112,7 @@ fn one_life<F>(
     let mut runtime = world.runtime();
     runtime.listener = None;
     runtime.lost = false;
-    if !world.troubles.survives_restart {
+    if !world.troubles.survives_restart && !world.troubles.leaves_instances {
         runtime.all.clear();
     }
 }
@@ -191,8 +191,9 @@ async fn last_life(world: Arc<World>, engine: Arc<Engine>) -> End {
         client.await.unwrap();
     }
     trouble.abort();
-    world.end_troubles();
     set_lost(&world, false);
+    tokio::time::sleep(world.millis(0, 5_000)).await;
+    world.end_troubles();
     come_to_rest(&world, &engine).await;
     if world.chance(50) {
         return End::Killed;

@@ -30,7 +30,10 @@ pub(crate) struct Troubles {
     pub(crate) instances_crash: bool,
     pub(crate) bad_images: bool,
     pub(crate) kills: bool,
+    /// Instances outlive the provider and can be taken over.
     pub(crate) survives_restart: bool,
+    /// Instances outlive the provider and cannot.
+    pub(crate) leaves_instances: bool,
 }
 
 impl Troubles {
@@ -47,6 +50,7 @@ impl Troubles {
             bad_images: some(),
             kills: some(),
             survives_restart: some(),
+            leaves_instances: some(),
         }
     }
 
