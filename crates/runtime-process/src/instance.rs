@@ -6,11 +6,14 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{future, io};
 
-use provider_types::{ExitReason, InstanceId, InstanceStats, LogOutput, RuntimeEvent};
+use provider_types::{
+    ExitReason, InstanceId, InstanceState, InstanceStats, LogOutput, RuntimeEvent,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -55,14 +58,17 @@ pub(crate) struct Handle {
     pid: i32,
     group: Arc<Group>,
     stop: mpsc::Sender<Duration>,
+    /// It said that it is ready, and not since then that it is not.
+    ready: Arc<AtomicBool>,
     ended: watch::Receiver<Option<End>>,
 }
 
 /// What is left of an instance that has ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct End {
     /// The CPU time that it has used.
     cpu: Duration,
+    reason: ExitReason,
 }
 
 impl Shared {
@@ -173,11 +179,20 @@ impl Handle {
         self.ended.borrow().is_some()
     }
 
+    /// How it fares, and why it has ended if it has: what its events said.
+    pub(crate) fn state(&self) -> (InstanceState, Option<ExitReason>) {
+        match &*self.ended.borrow() {
+            Some(end) => (InstanceState::Exited, Some(end.reason.clone())),
+            None if self.ready.load(Ordering::SeqCst) => (InstanceState::Ready, None),
+            None => (InstanceState::Started, None),
+        }
+    }
+
     /// What it uses, or has used. Blocks.
     pub(crate) fn stats(&self) -> InstanceStats {
-        let ended = *self.ended.borrow();
+        let ended = self.ended.borrow().as_ref().map(|end| end.cpu);
         match ended {
-            Some(End { cpu }) => InstanceStats::new(0, cpu),
+            Some(cpu) => InstanceStats::new(0, cpu),
             None => self
                 .group
                 .usage(self.pid)
@@ -209,12 +224,15 @@ pub(crate) fn supervise(
         copies,
     } = started;
     let own_group = group.clone();
+    let ready = Arc::new(AtomicBool::new(false));
+    let own_ready = ready.clone();
     tokio::spawn(async move {
         let mut watched = Watched {
             id: id.clone(),
             child,
             pid: raw,
             group: own_group,
+            ready: own_ready,
             stops,
             shared: shared.clone(),
             cause: None,
@@ -251,7 +269,11 @@ pub(crate) fn supervise(
         let reason = reason(cause, status, stopping);
         tracing::debug!(instance = %id, ?reason, "instance ended");
         let cpu = ended.usage.map_or(watched.last_cpu, |usage| usage.cpu);
-        ended_sender.send_replace(Some(End { cpu }));
+        let end = End {
+            cpu,
+            reason: reason.clone(),
+        };
+        ended_sender.send_replace(Some(end));
         // Without a listener there is nobody to tell.
         let _ = shared.events.send(RuntimeEvent::Exited { id, reason });
     });
@@ -259,6 +281,7 @@ pub(crate) fn supervise(
         pid,
         group,
         stop,
+        ready,
         ended,
     };
     (handle, lines)
@@ -269,6 +292,7 @@ struct Watched {
     child: Child,
     pid: Pid,
     group: Arc<Group>,
+    ready: Arc<AtomicBool>,
     stops: mpsc::Receiver<Duration>,
     shared: Arc<Shared>,
     /// What the watchdog said of its end, or why it was ended.
@@ -340,13 +364,16 @@ impl Watched {
 
     fn hear(&mut self, report: Report) {
         match report {
+            // Before it is told, so that a list which follows an event never contradicts it.
             Report::Ready => {
+                self.ready.store(true, Ordering::SeqCst);
                 let _ = self
                     .shared
                     .events
                     .send(RuntimeEvent::Ready(self.id.clone()));
             }
             Report::Unready(reason) => {
+                self.ready.store(false, Ordering::SeqCst);
                 let id = self.id.clone();
                 let _ = self
                     .shared

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures_util::stream;
 use provider_types::{
     BoxStream, Capabilities, Endpoint, ErrorKind, FunctionRef, FunctionSpec, Host, InstanceId,
-    InstanceSpec, InstanceState, InstanceStats, LogChunk, Prepared, ProviderError, Runtime,
-    RuntimeEvent, RuntimeInstance, SecretName,
+    InstanceSpec, InstanceStats, LogChunk, Prepared, ProviderError, Runtime, RuntimeEvent,
+    RuntimeInstance, SecretName,
 };
 use tokio::sync::broadcast::error::RecvError;
 
@@ -410,9 +410,7 @@ impl Runtime for ProcessRuntime {
             .values()
             .map(|instance| {
                 let mut shown = instance.shown.clone();
-                if instance.handle.has_ended() {
-                    shown.state = InstanceState::Exited;
-                }
+                (shown.state, shown.exit) = instance.handle.state();
                 shown
             })
             .collect();

@@ -49,6 +49,11 @@ async fn a_running_call_is_finished_before_the_instance_ends() {
     let mut bench = Bench::new();
     let image = bench.script("slow", "#!/bin/sh\necho started\nsleep 0.5\necho done\n");
     let it = bench.up(function(&image)).await;
+    let list = bench.runtime.list().await.unwrap();
+    assert_eq!(
+        (list[0].state, &list[0].exit),
+        (InstanceState::Ready, &None)
+    );
     let endpoint = it.endpoint.clone();
     let running = tokio::spawn(async move { call(&endpoint, "").await });
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -58,6 +63,7 @@ async fn a_running_call_is_finished_before_the_instance_ends() {
     assert_eq!(bench.exit(&it.id).await, ExitReason::Stopped);
     let list = bench.runtime.list().await.unwrap();
     assert_eq!(list[0].state, InstanceState::Exited);
+    assert_eq!(list[0].exit, Some(ExitReason::Stopped));
     try_call(&it.endpoint, "").await.unwrap_err();
 }
 
