@@ -9,6 +9,7 @@ use provider_engine::{
     LAST_EXIT_ANNOTATION,
 };
 use provider_types::{ExitReason, InstanceId, Lease, RuntimeEvent};
+use tokio::time::Instant;
 
 use crate::fake::{Bench, Fake, Shared, function, spec, with_env, with_label};
 
@@ -199,6 +200,7 @@ async fn an_end_that_is_told_twice_counts_once() {
     let bench = Bench::new().await;
     bench.deploy(spec("f", "ready")).await.unwrap();
     let id = ids(&bench, "ready").remove(0);
+    let ended = Instant::now();
     for _ in 0..3 {
         bench.fake.crash(&id, ExitReason::Code(4));
         let (id, reason) = (id.clone(), ExitReason::Code(4));
@@ -212,7 +214,10 @@ async fn an_end_that_is_told_twice_counts_once() {
         .await;
     bench.available("f", 1).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(bench.fake.starts_of("ready").len(), 2);
+    let starts = bench.fake.starts_of("ready");
+    assert_eq!(starts.len(), 2);
+    let gap = starts[1].at.duration_since(ended);
+    assert!(gap >= Duration::from_millis(200), "{gap:?}");
     let status = bench.status("f").await.unwrap();
     assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "exit code 4");
     assert_eq!(status.annotations[FAILURES_ANNOTATION], "1");

@@ -132,7 +132,12 @@ fn draw_version(world: &World, name: &FunctionRef) -> (FunctionSpec, Version) {
 }
 
 async fn on_function(world: &Arc<World>, engine: &Engine) {
-    let name = world.pick(&all_functions()).clone();
+    let last = world.book().focus.clone();
+    let name = match last {
+        Some(last) if world.chance(50) => last,
+        _ => world.pick(&all_functions()).clone(),
+    };
+    world.book().focus = Some(name.clone());
     let id = world.number();
     let calm = !world.troubles.any();
     let result = match world.below(10) {

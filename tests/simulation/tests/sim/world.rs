@@ -128,6 +128,8 @@ pub(crate) struct Book {
     pub(crate) namespaces: BTreeMap<String, History<NumberModel>>,
     /// When each function may have been absent for the last time.
     pub(crate) absent: BTreeMap<FunctionRef, Duration>,
+    /// Which function somebody changed last: changes that follow on one another find more.
+    pub(crate) focus: Option<FunctionRef>,
     /// When the orderly end of the provider is to be over.
     pub(crate) shut_down_by: Option<Duration>,
     next: u64,
@@ -156,6 +158,7 @@ impl World {
                 secrets: BTreeMap::new(),
                 namespaces: BTreeMap::new(),
                 absent: BTreeMap::new(),
+                focus: None,
                 shut_down_by: None,
                 next: 0,
             }),
