@@ -6,6 +6,7 @@
 //! does falls on all of them; the medians of the rounds count.
 
 mod demand;
+mod many;
 mod processes;
 mod start;
 
@@ -56,6 +57,8 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
         "hello",
         "--bin",
         "resolve",
+        "--bin",
+        "many",
         "--package",
         "faas-process",
         "--bin",
@@ -92,7 +95,8 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
     report(&contenders);
     drop(contenders);
     start::run()?;
-    demand::run()
+    demand::run()?;
+    many::run()
 }
 
 fn contenders(directory: &Path, upstream: SocketAddr, cores: usize) -> Result<Vec<Contender>> {

@@ -43,7 +43,7 @@ Exit codes:
   1  failed while it ran
   2  a flag, a variable or a stack file is wrong
   3  an address cannot be listened on
-  4  the state directory, or another one, cannot be used
+  4  the state directory, another one, or a backup cannot be used
   5  the credentials cannot be used
 
 Examples:

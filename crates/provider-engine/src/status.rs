@@ -167,9 +167,14 @@ pub(crate) async fn usage(inner: &Inner, function: &Function) -> FunctionUsage {
 
 /// All functions of a namespace.
 pub(crate) fn list(functions: &[Arc<Function>], namespace: &str) -> Vec<FunctionStatus> {
-    functions
-        .iter()
-        .filter(|function| function.function.namespace.as_str() == namespace)
-        .map(|function| status(function))
-        .collect()
+    // Most have one namespace, and the list need not grow while it is made.
+    let mut list = Vec::with_capacity(functions.len());
+    let within = |function: &&Arc<Function>| function.function.namespace.as_str() == namespace;
+    list.extend(
+        functions
+            .iter()
+            .filter(within)
+            .map(|function| status(function)),
+    );
+    list
 }

@@ -7,7 +7,8 @@
 //!
 //! * the document's address, `127.0.0.1:8080` or `:8081`, becomes one with a free port, and back in
 //!   the output;
-//! * `/tmp/walk` becomes a temporary directory, and back in the output;
+//! * `/tmp/walk` and `~/.local/state/faas-process` become temporary directories, and back in the
+//!   output;
 //! * times and the names of instances in log lines are masked on both sides;
 //! * `cargo run --release --locked --bin faas-process --` becomes the binary itself: the one that
 //!   the variable `FAAS_PROCESS` names, else the one that cargo built beside this test.
@@ -50,6 +51,11 @@ fn the_manual_for_a_provider_behind_a_gateway_tells_what_happens() {
 #[test]
 fn the_guide_to_scaling_tells_what_happens() {
     Session::new("127.0.0.1:8080").walk("docs/operate/scaling.md");
+}
+
+#[test]
+fn the_guide_to_the_state_tells_what_happens() {
+    Session::new("127.0.0.1:8080").walk("docs/operate/state.md");
 }
 
 #[test]

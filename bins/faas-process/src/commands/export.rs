@@ -51,7 +51,8 @@ impl Args {
         let text = format!("{}{yaml}", needs(&functions));
         file::write(&self.stack, text.as_bytes()).or_fail(Kind::Running)?;
         let count = functions.len();
-        let words = format!("{}: {count} functions", self.stack.display());
+        let plural = if count == 1 { "" } else { "s" };
+        let words = format!("{}: {count} function{plural}", self.stack.display());
         file::say(&self.stack, &words);
         Ok(())
     }

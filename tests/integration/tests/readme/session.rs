@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::document::{matches, steps, updated};
 
 const DIRECTORY: &str = "/tmp/walk";
+const STATE_DIRECTORY: &str = "~/.local/state/faas-process";
 const CARGO_RUN: &str = "cargo run --release --locked --bin faas-process";
 
 /// How long the provider may take to print what it prints at start.
@@ -69,11 +70,13 @@ impl Session {
     /// What a command prints, in the document's terms.
     fn run(&mut self, command: &str, expected: &str) -> String {
         let command = command.replace(CARGO_RUN, "faas-process");
-        let starts = command
+        let mut words = command
             .split_whitespace()
-            .find(|word| !word.contains('='))
-            .is_some_and(|word| word == "faas-process");
-        let output = if starts && !command.contains("--help") {
+            .skip_while(|word| word.contains('='));
+        let ours = words.next().is_some_and(|word| word == "faas-process");
+        // With a command it does something else.
+        let serves = words.next().is_none_or(|word| word.starts_with('-'));
+        let output = if ours && serves && !command.contains("--help") {
             self.start(&command, expected)
         } else {
             self.shell(&command)
@@ -81,6 +84,7 @@ impl Session {
         output
             .replace(&self.address, self.written)
             .replace(&self.walk_directory(), DIRECTORY)
+            .replace(&self.state_directory(), STATE_DIRECTORY)
     }
 
     fn shell(&self, command: &str) -> String {
@@ -108,7 +112,7 @@ impl Session {
         // The one before may still write to its own.
         let _ = std::fs::remove_file(&log);
         let file = File::create(&log).unwrap();
-        let state = self.directory.path().join("state");
+        let state = self.state_directory();
         let mut provider = Command::new(binary());
         let command = self.here(command);
         for word in command.split_whitespace() {
@@ -137,7 +141,7 @@ impl Session {
             let printed = std::fs::read_to_string(&log)
                 .unwrap()
                 .replace(&self.address, self.written)
-                .replace(&state.display().to_string(), "~/.local/state/faas-process")
+                .replace(&state, STATE_DIRECTORY)
                 .replace(&self.walk_directory(), DIRECTORY);
             if matches(expected, &printed) || Instant::now() >= deadline {
                 if let Some(mut before) = before {
@@ -160,6 +164,11 @@ impl Session {
     fn here(&self, text: &str) -> String {
         text.replace(self.written, &self.address)
             .replace(DIRECTORY, &self.walk_directory())
+            .replace(STATE_DIRECTORY, &self.state_directory())
+    }
+
+    fn state_directory(&self) -> String {
+        self.directory.path().join("state").display().to_string()
     }
 
     fn walk_directory(&self) -> String {
