@@ -138,7 +138,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     notify.ready();
     let stacks = settings.stacks.as_ref();
     let stacks = stacks.map(|stacks| stacks.keep(&engine)).transpose()?;
-    let (over, given) = oneshot::channel();
+    let (over, mut given) = oneshot::channel();
     let stop = async {
         let given = tokio::select! {
             () = signals.clone().reach(1) => {
@@ -155,11 +155,6 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         }
         let _ = over.send(given);
     };
-    let let_go = async {
-        let mut given = given.await.ok().flatten()?;
-        given.let_go().await;
-        Some(given)
-    };
     let patience = settings.http.drain_timeout;
     let cut = async {
         // After a hand-over the server itself waits for its calls without a limit.
@@ -169,18 +164,17 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
             () = signals.clone().reach(2) => {}
         }
     };
-    let (served, given) = tokio::select! {
-        (served, given) = async { tokio::join!(server.serve_until(stop), let_go) } => {
-            (served.map(drop), given)
-        }
-        () = cut => (Ok(()), None),
+    let served = tokio::select! {
+        served = server.serve_until(stop) => served.map(drop),
+        () = cut => Ok(()),
     };
     tokio::select! {
         () = engine.shutdown(patience) => {}
         () = signals.reach(2) => {}
     }
-    // Now nothing is left here.
-    drop(given);
+    if let Ok(Some(given)) = given.try_recv() {
+        given.finish().await;
+    }
     settings.clean_up(&place);
     served.or_fail(Kind::Running)
 }

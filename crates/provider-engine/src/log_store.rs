@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-use provider_types::FunctionRef;
+use provider_types::{FunctionRef, LogChunk};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
@@ -41,6 +41,9 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many segments are held open to be written to.
 const OPEN_FILES: usize = 128;
+
+/// How long to write what waits before the files are left to another process.
+const BEFORE_A_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often files that nobody writes to are closed, and lines that are too old removed.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -71,6 +74,8 @@ struct Shared {
     dropped: AtomicU64,
     /// Writing failed when it was last tried.
     failing: AtomicBool,
+    /// Another process has the files.
+    paused: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +95,14 @@ pub struct LogStats {
     pub dropped_lines: u64,
 }
 
+/// Lines on their way to the process that has the files.
+#[derive(Debug)]
+pub(crate) struct PassedLines {
+    pub(crate) function: FunctionRef,
+    pub(crate) instance: Arc<str>,
+    pub(crate) chunk: LogChunk,
+}
+
 impl LogStore {
     /// The logs below a directory, which is made when there is a line. Needs a tokio runtime.
     pub(crate) fn new(dir: Option<&Path>, limits: LogLimits) -> Self {
@@ -105,6 +118,7 @@ impl LogStore {
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             failing: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
         }))
     }
 
@@ -152,6 +166,35 @@ impl LogStore {
         drop(writing.wait_for(|writing| !writing).await);
     }
 
+    /// Writes what was put in, and leaves the files to another process. From then on lines wait, as
+    /// they do for a disk that stands still.
+    pub(crate) async fn pause(&self) {
+        // What is written all the time has no end.
+        let _ = tokio::time::timeout(BEFORE_A_PAUSE, self.flush()).await;
+        self.0.paused.store(true, Ordering::SeqCst);
+        self.flush().await;
+        let shared = Arc::clone(&self.0);
+        // An error means that the process ends.
+        drop(self.0.handle.spawn_blocking(move || shared.forget()).await);
+    }
+
+    /// Has the files again, whatever another process has written, and writes what waits.
+    pub(crate) async fn resume(&self) {
+        let shared = Arc::clone(&self.0);
+        let forgotten = self.0.handle.spawn_blocking(move || shared.forget());
+        drop(forgotten.await);
+        self.0.paused.store(false, Ordering::SeqCst);
+        for log in self.0.live() {
+            log.write_what_waits();
+        }
+    }
+
+    /// What waits while the store is paused, taken out of it.
+    pub(crate) fn take_waiting(&self) -> Vec<PassedLines> {
+        let take = |log: Arc<FunctionLog>| log.take_waiting();
+        self.0.live().into_iter().flat_map(take).collect()
+    }
+
     pub(crate) fn stats(&self) -> LogStats {
         LogStats {
             bytes: self.0.bytes.load(Ordering::Relaxed),
@@ -163,6 +206,18 @@ impl LogStore {
 // === impl Shared ===
 
 impl Shared {
+    /// Forgets what is known of files. Blocks.
+    fn forget(&self) {
+        lock(&self.open).clear();
+        for log in self.live() {
+            log.forget();
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
     /// Lets the lines of a log be written.
     fn write_soon(self: &Arc<Self>, log: Arc<FunctionLog>) {
         let mut work = lock(&self.work);

@@ -11,6 +11,7 @@
 //! | new | `Ready` | they answer here too, and I serve these of the sockets |
 //! | old | `Yours` | I take no connection any more |
 //! | old | `Left` | nothing is left of this function, which can run only once at a time |
+//! | old | `Lines` | its functions wrote this, which follows as it is: the log is the new one's |
 //!
 //! Until `Yours` the old one can go back: when the connection ends before `Ready`, it takes the lock
 //! again and writes down what it knows, whatever the new one has made of it. Once it ends, the new
@@ -22,6 +23,7 @@ mod old;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,7 @@ enum Message {
     Left {
         function: String,
     },
+    Lines(LinesNote),
 }
 
 /// A [`PassedSocket`] without its descriptors.
@@ -94,6 +97,18 @@ struct SocketNote {
     requested: Option<String>,
     owns_file: bool,
     descriptors: usize,
+}
+
+/// Log lines, without the lines.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LinesNote {
+    function: String,
+    instance: String,
+    /// When they were read, since 1970.
+    at: Duration,
+    stderr: bool,
+    dropped: u64,
+    bytes: usize,
 }
 
 /// A function as the old version runs it.

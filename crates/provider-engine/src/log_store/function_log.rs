@@ -12,6 +12,7 @@ use memchr::memchr_iter;
 use provider_types::{FunctionRef, LogChunk, LogOutput, LogRequest, LogStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::PassedLines;
 use super::block::Head;
 use super::segments::Segments;
 use super::{Intake, LogDir, PROMISED_LINES, Shared, lock, nanos, reader};
@@ -269,7 +270,40 @@ impl FunctionLog {
         Ok(files)
     }
 
+    /// Has a writer come where something waits.
+    pub(super) fn write_what_waits(self: &Arc<Self>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.scheduled = !waiting.chunks.is_empty();
+        if waiting.scheduled {
+            drop(waiting);
+            self.shared.write_soon(Arc::clone(self));
+        }
+    }
+
+    /// Takes what waits.
+    pub(super) fn take_waiting(&self) -> Vec<PassedLines> {
+        let chunks = std::mem::take(&mut lock(&self.waiting).chunks);
+        let passed = chunks.into_iter().map(|chunk| PassedLines {
+            function: self.function.clone(),
+            instance: chunk.instance,
+            chunk: chunk.chunk,
+        });
+        passed.collect()
+    }
+
+    /// Forgets what is known of its files. Blocks.
+    pub(super) fn forget(&self) {
+        let mut files = lock(&self.files);
+        if let (true, Some(dir)) = (files.counted, &*lock(&self.dir)) {
+            dir.remove_bytes(files.segments.bytes());
+        }
+        *files = Files::default();
+    }
+
     fn write_some(self: &Arc<Self>, files: &mut Files) -> bool {
+        if self.shared.is_paused() {
+            return false;
+        }
         let (chunks, more) = {
             let mut waiting = lock(&self.waiting);
             let mut bytes = 0;

@@ -31,6 +31,9 @@ impl Shared {
     }
 
     pub(super) fn sweep(&self) {
+        if self.is_paused() {
+            return;
+        }
         lock(&self.open).retain(|log| log.upgrade().is_some_and(|log| !log.close_file(false)));
         let Some(age) = self.limits.function_age else {
             return;
@@ -49,7 +52,7 @@ impl Shared {
     /// lines first, and of the promised ones only where nothing else is left.
     pub(super) fn keep_total(&self) {
         let bound = self.limits.total_bytes;
-        if self.bytes.load(Ordering::Relaxed) <= bound {
+        if self.bytes.load(Ordering::Relaxed) <= bound || self.is_paused() {
             return;
         }
         // A little more, so that not every line has to look again.

@@ -62,6 +62,19 @@ impl Link {
         Ok(Some(serde_json::from_slice(&body)?))
     }
 
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await
+    }
+
+    pub(super) async fn receive_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        if count > LONGEST_MESSAGE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
     /// Sends a copy of a descriptor, with one byte to carry it.
     pub(super) async fn send_descriptor(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let send = || {

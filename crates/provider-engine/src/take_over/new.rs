@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
-use provider_types::Runtime;
+use provider_types::{LogChunk, LogOutput, Runtime};
 use tokio::net::UnixStream;
 
 use super::link::Link;
@@ -111,11 +111,10 @@ impl TakeOver {
         }
         let engine = Arc::clone(&inner);
         inner.spawn(async move {
-            let mut link = self.link;
-            // Whatever else comes, or nothing: all that it had has left.
-            while let Ok(Some(Message::Left { function })) = link.receive().await {
-                engine.let_start(|held| held == function);
+            if let Err(error) = follow(&engine, self.link).await {
+                tracing::warn!(%error, "the version before ended early");
             }
+            // Whatever happened: all that it had has left.
             engine.let_start(|_| true);
         });
         Ok(())
@@ -191,6 +190,32 @@ async fn ask(state_dir: &Path) -> io::Result<Option<TakeOver>> {
         sockets,
         functions: Vec::new(),
     }))
+}
+
+/// Heeds the version before until it has ended.
+async fn follow(inner: &Inner, mut link: Link) -> io::Result<()> {
+    loop {
+        match link.receive().await? {
+            Some(Message::Left { function }) => inner.let_start(|held| held == function),
+            Some(Message::Lines(note)) => {
+                let lines = link.receive_bytes(note.bytes).await?;
+                let named = |it: &Arc<Function>| it.function.to_string() == note.function;
+                if let Some(function) = inner.all_functions().into_iter().find(named) {
+                    let output = if note.stderr {
+                        LogOutput::Stderr
+                    } else {
+                        LogOutput::Stdout
+                    };
+                    let mut chunk = LogChunk::of_lines(output, lines);
+                    chunk.timestamp = SystemTime::UNIX_EPOCH + note.at;
+                    chunk.dropped = note.dropped;
+                    function.log.intake(&note.instance).put(chunk).await;
+                }
+            }
+            None => return Ok(()),
+            other => return Err(unexpected(other.as_ref())),
+        }
+    }
 }
 
 /// Waits until a function has as many replicas as in the running provider.

@@ -1,16 +1,18 @@
 //! The side of the version that goes.
 
+use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use std::{fmt, io};
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use provider_types::ProviderError;
+use provider_types::{LogOutput, ProviderError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::link::Link;
-use super::{Message, PROTOCOL, PassedSocket, Serving, SocketNote, unexpected};
+use super::{LinesNote, Message, PROTOCOL, PassedSocket, Serving, SocketNote, unexpected};
 use crate::control::ControlRequest;
 use crate::engine::Engine;
 use crate::function::{Function, Signal};
@@ -34,6 +36,11 @@ const COMPLAIN_AFTER: u32 = 250;
 /// stop, and a little.
 const LAST_CALLS: Duration = Duration::from_millis(1500);
 
+/// How often lines are passed on.
+const LINES_EVERY: Duration = Duration::from_millis(100);
+/// How long the last of them may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// Passes the sockets of a server to another process.
 pub trait PassSockets: Send + Sync {
     /// Copies of all sockets, which the other process may serve later. Nothing changes for clients.
@@ -50,10 +57,12 @@ pub trait PassSockets: Send + Sync {
 }
 
 /// A hand-over that came about: this process is to take no more connections, finish its calls and
-/// end. Dropping it tells the new version that nothing is left here.
+/// end. Meanwhile the new version gets what functions still write, and hears of those that it may
+/// start now. [`Given::finish`] is the last thing; dropping it ends that at once.
+#[derive(Debug)]
 pub struct Given {
-    link: Link,
-    inner: Arc<Inner>,
+    over: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Engine {
@@ -84,10 +93,9 @@ impl Engine {
             Ok(taken) => {
                 inner.given.send_replace(true);
                 sockets.give(&taken);
-                Ok(Given {
-                    link,
-                    inner: Arc::clone(inner),
-                })
+                let (over, ended) = oneshot::channel();
+                let task = tokio::spawn(let_go(link, Arc::clone(inner), ended));
+                Ok(Given { over, task })
             }
             Err(error) => {
                 sockets.take_back();
@@ -155,34 +163,77 @@ async fn heard(link: &mut Link, patience: Duration) -> io::Result<Option<Message
 }
 
 impl Given {
-    /// Ends the functions that can run only once at a time, as soon as no more calls for them can
-    /// come here, and tells the new version of each. To be driven while the server drains.
-    pub async fn let_go(&mut self) {
-        tokio::time::sleep(LAST_CALLS).await;
-        let only_once = |function: &Arc<Function>| function.state().runs_only_once();
-        let mut leaving: FuturesUnordered<_> = self
-            .inner
-            .all_functions()
-            .into_iter()
-            .filter(only_once)
-            .map(|function| async move {
-                function.state().leaving = true;
-                function.signal(Signal::Changed);
-                function.left().await;
-                function.function.to_string()
-            })
-            .collect();
-        while let Some(function) = leaving.next().await {
-            // One that has ended meanwhile needs no news.
-            let _ = self.link.send(&Message::Left { function }).await;
+    /// Tells the new version that nothing is left here. To be called when the engine was shut down.
+    pub async fn finish(self) {
+        // It has ended already where the new version has.
+        let _ = self.over.send(());
+        let _ = tokio::time::timeout(LAST_LINES, self.task).await;
+    }
+}
+
+/// Ends the functions that can run only once at a time, as soon as no more calls for them can come
+/// here, and passes on what all functions write, until it is told that that is all.
+async fn let_go(mut link: Link, inner: Arc<Inner>, mut ended: oneshot::Receiver<()>) {
+    let last_calls = tokio::time::sleep(LAST_CALLS);
+    let mut last_calls = std::pin::pin!(last_calls);
+    let mut leaving = FuturesUnordered::new();
+    let mut begun = false;
+    let mut look = tokio::time::interval(LINES_EVERY);
+    loop {
+        let left = tokio::select! {
+            () = last_calls.as_mut(), if !begun => {
+                begun = true;
+                leaving.extend(leave(&inner));
+                None
+            }
+            Some(function) = leaving.next() => Some(function),
+            _ = look.tick() => None,
+            _ = &mut ended => {
+                let _ = pass_lines(&mut link, &inner).await;
+                return;
+            }
+        };
+        let mut said = pass_lines(&mut link, &inner).await;
+        if let (Ok(()), Some(function)) = (&said, left) {
+            said = link.send(&Message::Left { function }).await;
+        }
+        if let Err(error) = said {
+            tracing::warn!(%error, "the new version is gone: the last log lines are lost");
+            return;
         }
     }
 }
 
-impl fmt::Debug for Given {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Given").finish_non_exhaustive()
+/// Has the functions that can run only once leave; each resolves when it has.
+fn leave(inner: &Inner) -> impl Iterator<Item = impl Future<Output = String>> {
+    let only_once = |function: &Arc<Function>| function.state().runs_only_once();
+    let functions = inner.all_functions().into_iter().filter(only_once);
+    functions.map(|function| async move {
+        function.state().leaving = true;
+        function.signal(Signal::Changed);
+        function.left().await;
+        function.function.to_string()
+    })
+}
+
+async fn pass_lines(link: &mut Link, inner: &Inner) -> io::Result<()> {
+    for passed in inner.logs.take_waiting() {
+        let since = passed
+            .chunk
+            .timestamp
+            .duration_since(SystemTime::UNIX_EPOCH);
+        let note = LinesNote {
+            function: passed.function.to_string(),
+            instance: passed.instance.to_string(),
+            at: since.unwrap_or_default(),
+            stderr: passed.chunk.output == LogOutput::Stderr,
+            dropped: passed.chunk.dropped,
+            bytes: passed.chunk.lines.len(),
+        };
+        link.send(&Message::Lines(note)).await?;
+        link.send_bytes(&passed.chunk.lines).await?;
     }
+    Ok(())
 }
 
 // === impl Inner ===
@@ -198,6 +249,7 @@ impl Inner {
             })?;
         // Kept first: whatever happens next, `resume` undoes it.
         *lock(&self.shut) = Some(gate);
+        self.logs.pause().await;
         self.stored(|store| {
             store.release();
             Ok(())
@@ -231,6 +283,7 @@ impl Inner {
                 "the state could not be written after a hand-over that did not come about"
             );
         }
+        self.logs.resume().await;
         drop(lock(&self.shut).take());
         tracing::warn!("the hand-over did not come about: this version goes on");
     }

@@ -425,3 +425,84 @@ async fn a_signal_ends_the_version_before_in_time() {
     let mut other = after.client.get(&url).send().await.unwrap();
     assert_eq!(&other.chunk().await.unwrap().unwrap()[..], b"up\n");
 }
+
+/// Lines of the old version's function and of the new one's, of a call that began before and ended
+/// after: all are there once, in the order of their time.
+#[tokio::test]
+async fn log_lines_of_both_versions_are_in_one_log() {
+    let place = Place::new();
+    place.script(
+        "talk",
+        "#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8; do echo \"line $i\" >&2; sleep 0.3; done\necho done\n",
+    );
+    let before = place.start().await;
+    before.deployed(image("talk", "talk")).await;
+    let url = format!("{}/function/talk", before.url);
+    let (client, wanted) = (before.client.clone(), url.clone());
+    let long = tokio::spawn(async move {
+        let reply = client.get(wanted).send().await.unwrap();
+        reply.text().await.unwrap()
+    });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let after = taken_over(&place, before).await;
+    assert_eq!(long.await.unwrap(), "done\n");
+    assert_eq!(after.called("talk", "").await, "done\n");
+    let written = async || {
+        let log = after
+            .get("/system/logs?name=talk")
+            .await
+            .text()
+            .await
+            .unwrap();
+        let lines = log.lines().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let said = line["text"].as_str().unwrap().split("stderr: ").nth(1)?;
+            Some(said.to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let all: Vec<String> = (1..=8).chain(1..=8).map(|i| format!("line {i}")).collect();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let lines = written().await;
+        if lines == all {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{lines:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn log_lines_are_kept_when_the_next_version_does_not_come_about() {
+    let place = Place::new();
+    let provider = with_moody(&place).await;
+    place.script("talk", "#!/bin/sh\necho \"line $(cat)\" >&2\n");
+    provider.deployed(image("talk", "talk")).await;
+    provider.called("talk", "1").await;
+    fs::write(place.path("tmp/slow"), "").unwrap();
+    let mut after = next(&place).spawn().unwrap();
+    let pid = after.id().unwrap().to_string();
+    until("the lock", || holder(&place).trim() == pid).await;
+    provider.called("talk", "2").await;
+    signal("-KILL", &pid);
+    after.wait().await.unwrap();
+    provider.called("talk", "3").await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let log = provider
+            .get("/system/logs?name=talk")
+            .await
+            .text()
+            .await
+            .unwrap();
+        let places: Vec<_> = ["line 1", "line 2", "line 3"].map(|it| log.find(it)).into();
+        if places.iter().all(Option::is_some) {
+            assert!(places.is_sorted(), "{log}");
+            assert_eq!(log.matches("line ").count(), 3, "{log}");
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
