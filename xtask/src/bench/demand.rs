@@ -100,11 +100,14 @@ fn idle() -> Result<()> {
         )?;
     }
     until_asleep(address)?;
-    // What was begun is over by then.
-    sleep(Duration::from_secs(5));
-    let switches = voluntary_switches(running.id())?;
+    // What was begun is over by then, and the threads that it took have ended.
+    sleep(Duration::from_secs(15));
+    let before_rest = voluntary_switches(running.id())?;
     sleep(REST);
-    let switches = voluntary_switches(running.id())?.saturating_sub(switches);
+    let switches: u64 = voluntary_switches(running.id())?
+        .iter()
+        .map(|(thread, count)| count - before_rest.get(thread).unwrap_or(&0))
+        .sum();
     let rate = f64::from(u32::try_from(switches)?) / REST.as_secs_f64();
     let held = resident(running.id())?;
     println!(

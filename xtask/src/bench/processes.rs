@@ -1,5 +1,7 @@
 //! Programs that are measured: started, looked at in `/proc`, ended.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -79,20 +81,21 @@ pub(super) fn cpu(id: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / per_second.max(1)))
 }
 
-/// How often the threads of a process went to sleep by themselves, and so woke again.
-pub(super) fn voluntary_switches(id: u32) -> Result<u64> {
-    let mut switches = 0;
+/// How often each thread of a process went to sleep by itself, and so woke again.
+pub(super) fn voluntary_switches(id: u32) -> Result<BTreeMap<OsString, u64>> {
+    let mut switches = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{id}/task"))? {
+        let entry = entry?;
         // A thread that has just ended switches no more.
-        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else {
+        let Ok(status) = fs::read_to_string(entry.path().join("status")) else {
             continue;
         };
         let own = status
             .lines()
-            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        switches += own
-            .and_then(|count| count.trim().parse::<u64>().ok())
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .and_then(|count| count.trim().parse().ok())
             .context("no voluntary_ctxt_switches")?;
+        switches.insert(entry.file_name(), own);
     }
     Ok(switches)
 }
