@@ -9,10 +9,12 @@ use provider_types::{FunctionSpec, ProviderError, ReadyProbe};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 
 use crate::instance_dir::SOCKET;
 
-/// Between two tries of an instance that is not ready yet; doubled each time, up to
+/// Between two tries of an instance that is not ready yet: an eighth of the time that it took so far,
+/// so that little is lost of a quick start and a slow one is not asked all the time; at most
 /// [`LONGEST_PAUSE`] or the period of its annotations.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -65,7 +67,7 @@ impl Readiness {
     pub(crate) async fn watch(&self, program: Option<SocketAddr>, mut say: impl FnMut(Found)) {
         tokio::time::sleep(self.initial_delay).await;
         let longest = self.period.unwrap_or(LONGEST_PAUSE);
-        let mut pause = FIRST_PAUSE;
+        let begun = Instant::now();
         let (mut ready, mut in_a_row) = (false, 0);
         let mut lacked = String::new();
         loop {
@@ -103,9 +105,8 @@ impl Readiness {
                 // A watchdog answers for as long as it runs, and its program runs for each try.
                 return;
             }
-            pause = if ready { longest } else { pause.min(longest) };
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2).min(longest);
+            let pause = (begun.elapsed() / 8).max(FIRST_PAUSE).min(longest);
+            tokio::time::sleep(if ready { longest } else { pause }).await;
         }
     }
 

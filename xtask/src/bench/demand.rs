@@ -3,6 +3,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -117,8 +119,33 @@ fn idle() -> Result<()> {
     Ok(())
 }
 
+/// A program in an interpreter, as most functions are: what `hello` does.
+const PERL: &str = r#"#!/usr/bin/perl
+use strict; use IO::Socket::INET;
+$| = 1;
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT},
+    Listen => 5, ReuseAddr => 1) or die "cannot listen: $!";
+while (my $client = $server->accept) {
+    next unless <$client>;
+    while (my $line = <$client>) { last if $line =~ /^\r?\n$/ }
+    print $client "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+}
+"#;
+
+/// The smallest program there can be, and one in an interpreter.
 fn from_zero() -> Result<()> {
-    let program = target_directory().join("release/hello");
+    woken("compiled", &target_directory().join("release/hello"))?;
+    if !Path::new("/usr/bin/perl").is_file() {
+        println!("| from zero to the first byte, a program in perl | no perl | 2 × | - |");
+        return Ok(());
+    }
+    let script = target_directory().join("bench/hello.pl");
+    std::fs::write(&script, PERL)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    woken("in perl", &script)
+}
+
+fn woken(kind: &str, program: &Path) -> Result<()> {
     let (_running, address) = provider()?;
     deploy(
         address,
@@ -135,7 +162,7 @@ fn from_zero() -> Result<()> {
         until_asleep(address)?;
         // Its process is gone, and nothing else is to be done.
         sleep(Duration::from_millis(200));
-        floor.push(fork_exec_connect(&program)?);
+        floor.push(fork_exec_connect(program)?);
         let begun = Instant::now();
         let mut stream = TcpStream::connect(address)?;
         write!(
@@ -155,7 +182,7 @@ fn from_zero() -> Result<()> {
     let time = |of: &[f64]| Duration::from_secs_f64(median(of));
     let (floor, woken) = (time(&floor), time(&woken));
     println!(
-        "| from zero to the first byte, median of {TIMES} | {}, {:.1} × | 2 × | {} (fork, exec and connect) |",
+        "| from zero to the first byte, a program {kind}, median of {TIMES} | {}, {:.1} × | 2 × | {} (fork, exec and connect) |",
         milliseconds(woken),
         woken.as_secs_f64() / floor.as_secs_f64(),
         milliseconds(floor),
@@ -164,7 +191,7 @@ fn from_zero() -> Result<()> {
 }
 
 /// Seconds until the program, started by hand, takes a connection.
-fn fork_exec_connect(program: &std::path::Path) -> Result<f64> {
+fn fork_exec_connect(program: &Path) -> Result<f64> {
     let address = free_address()?;
     let begun = Instant::now();
     let mut child = Ended(
