@@ -97,6 +97,14 @@ impl ControlSocket {
 }
 
 impl ControlRequest {
+    /// Whether the caller is the user that this process runs as (`SO_PEERCRED`).
+    pub(crate) fn is_same_user(&self) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        self.stream
+            .peer_cred()
+            .is_ok_and(|caller| caller.uid() == own)
+    }
+
     /// Says `ok`, and gives the connection for what the request goes on with.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ impl Link {
         if theirs != rustix::process::geteuid() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                "only the user that runs the provider may take it over",
+                "the other side is another user",
             ));
         }
         Ok(Self(stream))

@@ -79,7 +79,7 @@ impl Engine {
         sockets: &dyn PassSockets,
     ) -> io::Result<Given> {
         let inner = &self.inner;
-        if let Some(why) = self.refusal(&request.request) {
+        if let Some(why) = refusal(&request) {
             request.refuse(&why).await?;
             return Err(io::Error::other(why));
         }
@@ -106,16 +106,20 @@ impl Engine {
             }
         }
     }
+}
 
-    fn refusal(&self, request: &str) -> Option<String> {
-        let theirs = request.split(' ').nth(1).unwrap_or_default();
-        (theirs != PROTOCOL.to_string()).then(|| {
-            format!(
-                "the running version speaks version {PROTOCOL} of the hand-over and not \
-                 {theirs:?}: stop it, and start the new one after that"
-            )
-        })
+/// Why a caller is not handed over to at all.
+fn refusal(request: &ControlRequest) -> Option<String> {
+    if !request.is_same_user() {
+        return Some("only the user that runs the provider may take it over".to_owned());
     }
+    let theirs = request.request.split(' ').nth(1).unwrap_or_default();
+    (theirs != PROTOCOL.to_string()).then(|| {
+        format!(
+            "the running version speaks version {PROTOCOL} of the hand-over and not {theirs:?}: \
+             stop it, and start the new one after that"
+        )
+    })
 }
 
 /// Talks it through, up to `Yours`; says which of the sockets the other one serves.
