@@ -355,7 +355,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// in all.
     async fn stats(&self, id: &InstanceId) -> Result<InstanceStats, ProviderError>;
 
-    /// Gives running instances of a function the present values of its secrets.
+    /// Gives running instances of a function the present values of its secrets. During an update
+    /// two versions run, which may list different ones: each instance sees those of its own spec only.
     async fn refresh_secrets(
         &self,
         function: &FunctionRef,

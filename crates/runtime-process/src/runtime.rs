@@ -436,12 +436,20 @@ impl Runtime for ProcessRuntime {
             .map(|it| it.dir.clone())
             .collect();
         let secrets = secrets.to_vec();
-        blocking(move || dirs.iter().try_for_each(|dir| dir.write_secrets(&secrets)))
-            .await
-            .map_err(|error| {
-                ProviderError::internal("the secrets of a running function could not be written")
-                    .with_cause(error)
+        blocking(move || {
+            dirs.iter().try_for_each(|dir| {
+                // Another version of the function may list others.
+                let listed =
+                    |(name, _): &&(SecretName, Vec<u8>)| dir.secrets().join(name.as_str()).exists();
+                let own: Vec<_> = secrets.iter().filter(listed).cloned().collect();
+                dir.write_secrets(&own)
             })
+        })
+        .await
+        .map_err(|error| {
+            ProviderError::internal("the secrets of a running function could not be written")
+                .with_cause(error)
+        })
     }
 
     fn events(&self) -> BoxStream<RuntimeEvent> {

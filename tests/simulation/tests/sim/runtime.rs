@@ -378,7 +378,15 @@ impl Runtime for FakeRuntime {
         self.answer("refresh", &function.to_string(), || {
             for instance in self.0.runtime().all.values_mut() {
                 if instance.spec.function.function == *function {
-                    instance.spec.secrets = secrets.to_vec();
+                    // Versions may list different ones; each has its own.
+                    let listed = &instance.spec.function.secrets;
+                    let own = secrets.iter().filter(|(name, _)| listed.contains(name));
+                    for (name, value) in own {
+                        let mut seen = instance.spec.secrets.iter_mut();
+                        if let Some(place) = seen.find(|(seen, _)| seen == name) {
+                            place.1.clone_from(value);
+                        }
+                    }
                 }
             }
             Ok(())
