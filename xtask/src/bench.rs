@@ -6,6 +6,7 @@
 //! does falls on all of them; the medians of the rounds count.
 
 mod demand;
+mod logs;
 mod many;
 mod processes;
 mod start;
@@ -96,7 +97,8 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
     drop(contenders);
     start::run()?;
     demand::run()?;
-    many::run()
+    many::run()?;
+    logs::run()
 }
 
 fn contenders(directory: &Path, upstream: SocketAddr, cores: usize) -> Result<Vec<Contender>> {

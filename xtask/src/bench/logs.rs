@@ -1,0 +1,133 @@
+//! What it costs to keep what a function writes, beside `cat > file` for the same bytes.
+//!
+//! The floor is the same program into `cat > file`: a pipe and a file too, but no lines, no
+//! checksums and no bounds. Both take turns; the medians count.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::processes::Running;
+use super::start::ask;
+use super::{free_address, median, milliseconds};
+use crate::runner::target_directory;
+
+const TIMES: usize = 7;
+/// How many lines of 100 bytes.
+const LINES: u32 = 1_280_000;
+const LAST: &str = "the last line";
+
+pub(super) fn run() -> Result<()> {
+    let directory = target_directory().join("bench/logs");
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    let lines = directory.join("lines");
+    let mut file = BufWriter::new(File::create(&lines)?);
+    for line in 0..LINES {
+        writeln!(file, "{line:<99}")?;
+    }
+    writeln!(file, "{LAST}")?;
+    file.into_inner()?.sync_all()?;
+    let megabytes = fs::metadata(&lines)?.len() as f64 / 1e6;
+
+    let address = free_address()?;
+    let mut command = Command::new(target_directory().join("release/faas-process"));
+    command
+        .args(["--listen", &address.to_string(), "--log-bytes", "1Gi"])
+        .arg("--state-dir")
+        .arg(directory.join("state"))
+        .stderr(Stdio::null());
+    let _running = Running::listening(command, address)?;
+    let (mut floor, mut written, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=TIMES {
+        let copy = directory.join("copy");
+        let started = Instant::now();
+        let status = Command::new("sh")
+            .args(["-c", "cat \"$0\" | cat > \"$1\""])
+            .args([&lines, &copy])
+            .status()?;
+        let took = started.elapsed().as_secs_f64();
+        if !status.success() || fs::metadata(&copy)?.len() != fs::metadata(&lines)?.len() {
+            bail!("cat > file did not write what it was given");
+        }
+        fs::remove_file(&copy)?;
+
+        // A function of its own each time, so that its log begins empty.
+        let name = format!("writes-{round}");
+        let deployment = format!(
+            r#"{{"service":"{name}","image":"none","envProcess":"sh -c \"cat {} >&2\"","envVars":{{"prefix_logs":"false"}}}}"#,
+            lines.display()
+        );
+        expect(
+            202,
+            &ask(address, "POST", "/system/functions", &deployment)?,
+        )?;
+        let started = Instant::now();
+        expect(
+            200,
+            &ask(address, "POST", &format!("/function/{name}"), "")?,
+        )?;
+        let function = started.elapsed().as_secs_f64();
+        let newest = format!("/system/logs?name={name}&tail=5");
+        while !ask(address, "GET", &newest, "")?.1.contains(LAST) {
+            if started.elapsed() > Duration::from_secs(60) {
+                bail!("the last line was never kept");
+            }
+            sleep(Duration::from_millis(1));
+        }
+        let all = started.elapsed().as_secs_f64();
+        let deletion = format!(r#"{{"functionName":"{name}"}}"#);
+        if round == TIMES {
+            let (_, all) = ask(address, "GET", &format!("/system/logs?name={name}"), "")?;
+            if all.contains("missing here") {
+                bail!("lines were dropped");
+            }
+        }
+        expect(
+            202,
+            &ask(address, "DELETE", "/system/functions", &deletion)?,
+        )?;
+        // The first round is for caches to fill.
+        if round > 0 {
+            floor.push(took);
+            written.push(function);
+            kept.push(all);
+        }
+    }
+    fs::remove_dir_all(&directory)?;
+
+    let time = |of: &[f64]| milliseconds(Duration::from_secs_f64(median(of)));
+    let ratio = |of: &[f64]| median(of) / median(&floor);
+    println!("\nLog intake, {megabytes:.0} MB in lines of 100 bytes, medians of {TIMES}:\n");
+    println!("| what | measured | to the floor | goal |");
+    println!("|---|---|---|---|");
+    println!(
+        "| the same program into `cat > file` | {} | 1.00 | - |",
+        time(&floor)
+    );
+    println!(
+        "| a call that writes them to its log | {} | {:.2} | 2.00 |",
+        time(&written),
+        ratio(&written)
+    );
+    println!(
+        "| until the last line can be read | {} | {:.2} | 2.00 |",
+        time(&kept),
+        ratio(&kept)
+    );
+    println!("\nNo line was dropped.");
+    Ok(())
+}
+
+fn expect(wanted: u16, (status, said): &(u16, String)) -> Result<()> {
+    if *status != wanted && !(wanted == 202 && *status == 200) {
+        bail!("answered with {status}: {said}");
+    }
+    Ok(())
+}
