@@ -333,6 +333,7 @@ pub(crate) async fn call(
     }
     drop(guard);
     drop(lease);
+    world.book().served.insert(name.clone());
     true
 }
 
@@ -402,7 +403,7 @@ fn refused(world: &World, name: &FunctionRef, begun: Duration, steady: bool, err
                 ));
             }
         }
-        _ if steady && !world.troubles.bad_images && was_ready(world, name) => {
+        _ if steady && !world.troubles.bad_images && book.served.contains(name) => {
             drop(book);
             // Where calls are limited, some find no room.
             if !matches!(error, ResolveError::Overloaded { .. }) {
@@ -413,12 +414,6 @@ fn refused(world: &World, name: &FunctionRef, begun: Duration, steady: bool, err
         }
         _ => {}
     }
-}
-
-fn was_ready(world: &World, name: &FunctionRef) -> bool {
-    let runtime = world.runtime();
-    let mut all = runtime.all.values();
-    all.any(|it| it.ready && it.spec.function.function == *name)
 }
 
 /// Someone who looks at what is reported.

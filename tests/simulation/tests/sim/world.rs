@@ -1,6 +1,6 @@
 //! What outlives a provider: the clock, the dice, the disk, the instances, and what was asked for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -128,6 +128,8 @@ pub(crate) struct Book {
     pub(crate) namespaces: BTreeMap<String, History<NumberModel>>,
     /// When each function may have been absent for the last time.
     pub(crate) absent: BTreeMap<FunctionRef, Duration>,
+    /// The functions that served a call.
+    pub(crate) served: BTreeSet<FunctionRef>,
     /// Which function somebody changed last: changes that follow on one another find more.
     pub(crate) focus: Option<FunctionRef>,
     /// When the orderly end of the provider is to be over.
@@ -158,6 +160,7 @@ impl World {
                 secrets: BTreeMap::new(),
                 namespaces: BTreeMap::new(),
                 absent: BTreeMap::new(),
+                served: BTreeSet::new(),
                 focus: None,
                 shut_down_by: None,
                 next: 0,
