@@ -34,6 +34,23 @@ impl Provider for Engine {
         Ok(status::list(&functions, namespace.as_str()))
     }
 
+    async fn each_function(
+        &self,
+        request: ListFunctions,
+        pass: &mut (dyn FnMut(FunctionStatus) + Send),
+    ) -> Result<(), ProviderError> {
+        let namespace = &request.namespace;
+        self.inner.store.check_namespace_exists(namespace)?;
+        let functions = self.inner.all_functions();
+        let within = functions
+            .iter()
+            .filter(|function| function.function.namespace == *namespace);
+        within
+            .map(|function| status::status(function))
+            .for_each(pass);
+        Ok(())
+    }
+
     async fn deploy_function(&self, request: DeployFunction) -> Result<Outcome, ProviderError> {
         let inner = Arc::clone(&self.inner);
         self.inner

@@ -336,6 +336,21 @@ pub trait Provider: Send + Sync + 'static {
         request: ListFunctions,
     ) -> Result<Vec<FunctionStatus>, ProviderError>;
 
+    /// Passes the functions of a namespace on, one by one, in the order of their names.
+    ///
+    /// The default sorts what [`Provider::list_functions`] gives. A back-end with thousands of
+    /// functions does better with one status in memory at a time.
+    async fn each_function(
+        &self,
+        request: ListFunctions,
+        pass: &mut (dyn FnMut(FunctionStatus) + Send),
+    ) -> Result<(), ProviderError> {
+        let mut functions = self.list_functions(request).await?;
+        functions.sort_by(|a, b| a.name.cmp(&b.name));
+        functions.into_iter().for_each(pass);
+        Ok(())
+    }
+
     /// Creates a function. One that exists is [`crate::ErrorKind::AlreadyExists`].
     async fn deploy_function(&self, request: DeployFunction) -> Result<Outcome, ProviderError>;
 
@@ -413,11 +428,11 @@ pub trait Telemetry: Send + Sync + 'static {
 }
 
 macro_rules! shared {
-    ($($trait:ident { $($method:ident($($arg:ident: $type:ty)?) -> $ok:ty;)* })*) => {$(
+    ($($trait:ident { $($method:ident($($arg:ident: $type:ty),*) -> $ok:ty;)* })*) => {$(
         #[async_trait]
         impl<T: $trait + ?Sized> $trait for Arc<T> {
-            $(async fn $method(&self, $($arg: $type)?) -> Result<$ok, ProviderError> {
-                (**self).$method($($arg)?).await
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$ok, ProviderError> {
+                (**self).$method($($arg),*).await
             })*
         }
     )*};
@@ -428,6 +443,10 @@ shared! {
     Provider {
         info() -> ProviderInfo;
         list_functions(request: ListFunctions) -> Vec<FunctionStatus>;
+        each_function(
+            request: ListFunctions,
+            pass: &mut (dyn FnMut(FunctionStatus) + Send)
+        ) -> ();
         deploy_function(request: DeployFunction) -> Outcome;
         update_function(request: UpdateFunction) -> Outcome;
         delete_function(request: DeleteFunction) -> Outcome;

@@ -78,11 +78,16 @@ pub fn to_vec<T: Wire>(value: &T) -> Vec<u8> {
 /// The body of a value as text.
 pub fn to_string<T: Wire>(value: &T) -> String {
     let mut body = Vec::new();
-    let mut to = serde_json::Serializer::with_formatter(&mut body, format::GoFormatter);
+    append(&mut body, value);
+    String::from_utf8(body).unwrap_or_default()
+}
+
+/// Writes the body of a value after what is there: a long list is written piece by piece.
+pub fn append<T: Wire>(body: &mut Vec<u8>, value: &T) {
+    let mut to = serde_json::Serializer::with_formatter(body, format::GoFormatter);
     let written = codec::Written(value).serialize(&mut to);
     // The keys are strings and the bytes go to memory: neither can be refused.
     debug_assert!(written.is_ok(), "{written:?}");
-    String::from_utf8(body).unwrap_or_default()
 }
 
 /// One line of a stream of values, as Go's `json.Encoder` writes it: the body and a newline.

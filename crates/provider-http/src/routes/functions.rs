@@ -27,23 +27,30 @@ pub(super) async fn list(
 ) -> Result<Response, Failure> {
     let namespace = call.namespace(&app, "")?;
     let request = ListFunctions::new(call.context, namespace.clone());
-    let mut functions = match app.backend.provider.list_functions(request).await {
-        Ok(functions) => functions,
+    // Each is written while it is at hand: a list of thousands is never in memory but as bytes.
+    let mut names = Vec::new();
+    let mut list = vec![b'['];
+    let mut write = |mut function: FunctionStatus| {
+        complete(&app, &mut function, &namespace);
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        wire::append(&mut list, &function);
+        names.push(function.name);
+    };
+    let provider = &app.backend.provider;
+    match provider.each_function(request, &mut write).await {
+        Ok(()) => {}
         // An unknown namespace is the caller's mistake, and 400 wherever functions are listed.
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Failure::from(error).with_status(StatusCode::BAD_REQUEST));
         }
         Err(error) => return Err(error.into()),
-    };
-    for function in &mut functions {
-        complete(&app, function, &namespace);
     }
-    functions.sort_by(|a, b| a.name.cmp(&b.name));
-    app.metrics.functions().keep_only(
-        &namespace,
-        functions.iter().map(|function| function.name.as_str()),
-    );
-    Ok(respond::json(wire::to_vec(&functions)))
+    list.push(b']');
+    let functions = app.metrics.functions();
+    functions.keep_only(&namespace, names.iter().map(String::as_str));
+    Ok(respond::json(list))
 }
 
 pub(super) async fn status(
