@@ -148,3 +148,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", help_heading = "Limits")]
     pub(crate) max_processes: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn flags_and_commands_fit_together() {
+        super::CommandLine::command().debug_assert();
+    }
+}

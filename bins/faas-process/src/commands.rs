@@ -4,6 +4,7 @@
 //! a [`Failure`], whose kind is the exit code.
 
 mod backup;
+mod doctor;
 mod export;
 mod file;
 mod restore;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Export(export::Args),
+    Doctor(Box<doctor::Args>),
 }
 
 /// Whose state a command is about.
@@ -38,6 +40,7 @@ impl Command {
             Self::Backup(args) => args.run(variable),
             Self::Restore(args) => args.run(variable),
             Self::Export(args) => args.run(variable),
+            Self::Doctor(args) => args.run(variable),
         }
     }
 }

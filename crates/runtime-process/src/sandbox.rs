@@ -43,8 +43,9 @@ pub enum SandboxStatus {
 }
 
 impl SandboxStatus {
-    /// Asks the kernel whether it can.
-    pub(crate) fn probe(wanted: bool) -> Self {
+    /// Asks the kernel whether it can, where that is wanted.
+    #[must_use]
+    pub fn probe(wanted: bool) -> Self {
         if !wanted {
             return Self::Off;
         }
