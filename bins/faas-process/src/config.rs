@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,6 +79,7 @@ impl Settings {
         let (state_dir, temporary) = if args.ephemeral {
             let dir = tempfile::Builder::new()
                 .prefix("faas-process-")
+                .permissions(Permissions::from_mode(0o700))
                 .tempdir()
                 .or_fail(Kind::Directory)?;
             (absolute(dir.path().to_owned()), Some(dir))

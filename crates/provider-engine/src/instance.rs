@@ -15,6 +15,7 @@ use crate::function::{Function, Signal};
 use crate::inner::Inner;
 use crate::intake;
 use crate::state::{Failure, Leave, Version};
+use crate::status;
 
 /// How long the last lines of an instance that has ended are waited for.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -80,6 +81,9 @@ pub(crate) async fn live(
         }
     };
     if let Some(ended) = ended {
+        if ended == Ended::Known {
+            status::take_stock(&inner, &function, &id).await;
+        }
         put_away(&inner, &id, ended).await;
     }
     inner.expect_no_events(&id);

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use provider_types::wire::{FunctionNamespace, FunctionStatus, ProviderInfo};
 use provider_types::{
     CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace, DeleteSecret, DeployFunction,
-    FunctionSpec, GetFunction, GetNamespace, ListFunctions, ListNamespaces, ListSecrets,
-    LogRequest, LogSource, LogStream, Namespace, NamespaceStore, Outcome, Provider, ProviderError,
-    ScaleFunction, SecretName, SecretStore, UpdateFunction, UpdateNamespace, UpdateSecret,
+    FunctionSpec, FunctionUsageReading, GetFunction, GetNamespace, ListFunctions, ListNamespaces,
+    ListSecrets, LogRequest, LogSource, LogStream, Namespace, NamespaceStore, Outcome, Provider,
+    ProviderError, ScaleFunction, SecretName, SecretStore, UpdateFunction, UpdateNamespace,
+    UpdateSecret,
 };
 
 use crate::backoff;
@@ -86,6 +87,10 @@ impl Provider for Engine {
         self.inner
             .to_the_end(operations::scale(inner, request.function, request.replicas))
             .await
+    }
+
+    async fn usage(&self) -> Result<Vec<FunctionUsageReading>, ProviderError> {
+        Ok(status::usage_of_all(&self.inner).await)
     }
 }
 

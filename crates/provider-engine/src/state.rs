@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) replicas: u64,
     pub(crate) created_at: SystemTime,
     pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    /// The CPU time that instances have used that are gone.
+    pub(crate) cpu_of_gone: Duration,
     pub(crate) trouble: Trouble,
     /// Why the last update went back.
     pub(crate) update_error: Option<String>,
@@ -234,6 +236,7 @@ impl State {
             replicas,
             created_at,
             instances: BTreeMap::new(),
+            cpu_of_gone: Duration::ZERO,
             trouble: Trouble::default(),
             update_error: None,
             changing: false,
@@ -416,7 +419,10 @@ impl State {
 
     /// Nothing is left of an instance.
     pub(crate) fn gone(&mut self, id: &InstanceId) {
-        self.instances.remove(id);
+        let instance = self.instances.remove(id);
+        if let Some((_, stats)) = instance.and_then(|instance| instance.sample) {
+            self.cpu_of_gone += stats.cpu;
+        }
     }
 
     /// Undoes an update that failed; otherwise puts the next start off.

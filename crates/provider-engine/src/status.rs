@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use provider_types::wire::{FunctionStatus, FunctionUsage};
-use provider_types::{InstanceId, InstanceStats};
+use provider_types::{FunctionUsageReading, InstanceId, InstanceStats};
 use tokio::time::Instant;
 
 use crate::function::Function;
@@ -163,6 +163,35 @@ pub(crate) async fn usage(inner: &Inner, function: &Function) -> FunctionUsage {
         usage.total_memory_bytes += bytes;
     }
     usage
+}
+
+/// What all functions use, for metrics.
+pub(crate) async fn usage_of_all(inner: &Inner) -> Vec<FunctionUsageReading> {
+    let functions = inner.all_functions();
+    let each = functions.iter().map(|function| async move {
+        let ids: Vec<InstanceId> = function.state().instances.keys().cloned().collect();
+        let read = ids.iter().map(|id| take_stock(inner, function, id));
+        let bytes: u64 = join_all(read).await.into_iter().flatten().sum();
+        let state = function.state();
+        let samples = state.instances.values().filter_map(|it| it.sample);
+        let cpu = samples.fold(state.cpu_of_gone, |sum, (_, stats)| sum + stats.cpu);
+        let used = !ids.is_empty() || !cpu.is_zero();
+        used.then(|| FunctionUsageReading::new(function.function.clone(), bytes, cpu))
+    });
+    join_all(each).await.into_iter().flatten().collect()
+}
+
+/// Reads what an instance uses and takes it down; gives its bytes of memory.
+pub(crate) async fn take_stock(inner: &Inner, function: &Function, id: &InstanceId) -> Option<u64> {
+    let mut now = inner.runtime.stats(id).await.ok()?;
+    if let Some(instance) = function.state().instances.get_mut(id) {
+        if let Some((_, before)) = instance.sample {
+            // What was counted once stays counted.
+            now.cpu = now.cpu.max(before.cpu);
+        }
+        instance.sample = Some((Instant::now(), now));
+    }
+    Some(now.memory_bytes)
 }
 
 /// All functions of a namespace.

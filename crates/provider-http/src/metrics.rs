@@ -4,6 +4,7 @@
 mod cold_starts;
 mod functions;
 mod process;
+mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use prometheus::{
     CounterVec, DEFAULT_BUCKETS, HistogramOpts, HistogramVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+
+use provider_types::FunctionUsageReading;
 
 use crate::Role;
 pub(crate) use functions::{CallObserver, FunctionMetrics};
@@ -108,12 +111,13 @@ impl Metrics {
         *filled = Some(Instant::now());
     }
 
-    /// All series in Prometheus's text form.
-    pub(crate) fn text(&self) -> String {
+    /// All series in Prometheus's text form, with what functions use right now.
+    pub(crate) fn text(&self, usage: &[FunctionUsageReading]) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics could not be written");
         }
+        usage::write(&mut text, usage);
         process::write(&mut text);
         text
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -160,6 +161,31 @@ impl Outcome {
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
         self
+    }
+}
+
+/// What one function uses, over all its replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionUsageReading {
+    /// Which function.
+    pub function: FunctionRef,
+    /// Bytes of memory that its replicas hold.
+    pub memory_bytes: u64,
+    /// CPU time that its replicas have used, those that have ended included: it never shrinks while
+    /// the provider runs.
+    pub cpu: Duration,
+}
+
+impl FunctionUsageReading {
+    /// What one function uses.
+    #[must_use]
+    pub fn new(function: FunctionRef, memory_bytes: u64, cpu: Duration) -> Self {
+        Self {
+            function,
+            memory_bytes,
+            cpu,
+        }
     }
 }
 
@@ -366,6 +392,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Sets how many replicas a function is to have. The status shows the new number at once.
     async fn scale_function(&self, request: ScaleFunction) -> Result<Outcome, ProviderError>;
+
+    /// What functions use, sorted by name, for metrics: asked for with each scrape. Functions that
+    /// use nothing and never did may be left out; by default all are.
+    async fn usage(&self) -> Result<Vec<FunctionUsageReading>, ProviderError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A back-end that keeps secrets.
@@ -452,6 +484,7 @@ shared! {
         delete_function(request: DeleteFunction) -> Outcome;
         function_status(request: GetFunction) -> FunctionStatus;
         scale_function(request: ScaleFunction) -> Outcome;
+        usage() -> Vec<FunctionUsageReading>;
     }
     SecretStore {
         list_secrets(request: ListSecrets) -> Vec<SecretName>;

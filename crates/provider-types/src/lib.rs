@@ -37,9 +37,10 @@ pub mod wire;
 
 pub use backend::{
     CallContext, CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace, DeleteSecret,
-    DeployFunction, FunctionSpec, GetFunction, GetNamespace, Identity, ListFunctions,
-    ListNamespaces, ListSecrets, NamespaceStore, Outcome, Progress, Provider, Resources,
-    ScaleFunction, SecretStore, Telemetry, UpdateFunction, UpdateNamespace, UpdateSecret,
+    DeployFunction, FunctionSpec, FunctionUsageReading, GetFunction, GetNamespace, Identity,
+    ListFunctions, ListNamespaces, ListSecrets, NamespaceStore, Outcome, Progress, Provider,
+    Resources, ScaleFunction, SecretStore, Telemetry, UpdateFunction, UpdateNamespace,
+    UpdateSecret,
 };
 pub use duration::{DurationError, seconds_or_duration};
 pub use error::{ErrorKind, ProviderError};

@@ -92,8 +92,22 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
             }
         }
     };
-    app.metrics.refresh_services(replicas).await;
-    let mut response = Response::new(Body::from(app.metrics.text()));
+    let usage = async {
+        let read = tokio::time::timeout(COUNT_PATIENCE, app.backend.provider.usage()).await;
+        match read {
+            Ok(Ok(readings)) => readings,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what functions use could not be read for the metrics");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!("reading what functions use for the metrics takes too long");
+                Vec::new()
+            }
+        }
+    };
+    let ((), usage) = tokio::join!(app.metrics.refresh_services(replicas), usage);
+    let mut response = Response::new(Body::from(app.metrics.text(&usage)));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static(prometheus::TEXT_FORMAT),

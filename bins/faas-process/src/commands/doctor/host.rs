@@ -62,7 +62,8 @@ pub(super) fn limits(settings: &Settings) -> Vec<Finding> {
                 .mend("give the provider's control group the controller cpu (Delegate=yes)"),
         ];
     }
-    vec![Finding::ok(NAME, status.to_string())]
+    let better: String = status.lacks.iter().map(|it| format!(". {it}")).collect();
+    vec![Finding::ok(NAME, format!("{status}{better}"))]
 }
 
 pub(super) fn sandbox(settings: &Settings) -> Finding {
