@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use provider_types::{ExitReason, InstanceId, InstanceSpec, LogOutput, ProviderError};
+use provider_types::{
+    ExitReason, FunctionSpec, InstanceId, InstanceSpec, LogChunk, LogOutput, ProviderError,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -179,10 +181,14 @@ async fn serve(
     let Leave { replica, ended } = leave.await.ok()?;
     if let Some(reason) = ended {
         let failure = Failure {
-            why: lines.explain(&reason).await,
+            why: lines.explain(&reason, &version.spec).await,
             exit: short(&reason),
             ended: true,
         };
+        // Whoever reads the log of a function sees why it stops here.
+        let last = format!("this replica {}", failure.why);
+        let last = LogChunk::new(LogOutput::Stderr, last.into_bytes());
+        function.log.intake(id.as_str()).put(last).await;
         function.signal(Signal::Failed(id.clone(), failure));
         return Some(Ended::Known);
     }
@@ -282,14 +288,23 @@ impl Lines {
     }
 
     /// Why the instance ended, with the last that it had to say.
-    async fn explain(self, reason: &ExitReason) -> String {
+    async fn explain(self, reason: &ExitReason, spec: &FunctionSpec) -> String {
         let last_error = Arc::clone(&self.last_error);
         self.end().await;
         let why = match reason {
             ExitReason::Stopped => "was stopped from outside".to_owned(),
             ExitReason::Code(code) => format!("exited with code {code}"),
             ExitReason::Signal(signal) => format!("was ended by signal {signal}"),
-            ExitReason::OutOfMemory => "ran out of memory".to_owned(),
+            ExitReason::OutOfMemory => {
+                let limit = spec
+                    .limits
+                    .as_ref()
+                    .and_then(|limits| limits.memory.as_ref());
+                match limit {
+                    Some(limit) => format!("ran out of memory: it may use {limit}"),
+                    None => "ran out of memory".to_owned(),
+                }
+            }
             ExitReason::LimitExceeded(which) => format!("was ended: {which}"),
             ExitReason::StartFailed(why) => return format!("could not be started: {why}"),
             _ => "ended".to_owned(),

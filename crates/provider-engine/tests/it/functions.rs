@@ -421,6 +421,29 @@ async fn max_inflight_bounds_each_replica() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_function_used_is_summed_over_replicas_and_never_shrinks() {
+    let bench = Bench::new().await;
+    assert!(bench.engine.usage().await.unwrap().is_empty());
+    bench
+        .deploy(with_label(spec("f", "ready"), MIN, "2"))
+        .await
+        .unwrap();
+    bench.available("f", 2).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = bench.engine.usage().await.unwrap();
+    assert_eq!(before.len(), 1);
+    assert_eq!(before[0].memory_bytes, 2_000_000);
+    // Half a core each.
+    assert_eq!(before[0].cpu.as_secs(), 10);
+    bench.scale("f", 0).await.unwrap();
+    bench.available("f", 0).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = bench.engine.usage().await.unwrap();
+    assert_eq!(after[0].memory_bytes, 0);
+    assert!(after[0].cpu >= before[0].cpu, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn usage_is_measured_when_asked_for() {
     let bench = Bench::new().await;
     bench

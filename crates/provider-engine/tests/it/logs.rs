@@ -118,6 +118,7 @@ async fn a_follower_gets_history_then_what_comes_and_the_end_with_the_function()
     write(&bench, 5..6).await;
     bench.delete("f").await.unwrap();
     assert_eq!(next(&mut stream).await, "4");
+    assert_eq!(next(&mut stream).await, "this replica exited with code 1");
     assert_eq!(next(&mut stream).await, "5");
     assert!(stream.next().await.is_none());
     assert!(

@@ -7,6 +7,7 @@
 //! * `updating`: updates, scaling down and deletion while calls are under way
 //! * `reconciling`: processes that crash, and a provider that is killed at any moment
 //! * `demand`: to and from zero, autoscaling, limits and queues
+//! * `limits`: memory, the host, usage, the doctor
 //! * `logs`: lines, follow
 //! * `ending`: signals, kills, restarts
 //! * `state`: backup, restore, export; kills; damaged stores
@@ -28,6 +29,7 @@ mod deploying;
 mod disk;
 mod ending;
 mod invoking;
+mod limits;
 mod logs;
 mod reconciling;
 mod sandbox;
