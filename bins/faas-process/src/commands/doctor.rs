@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use crate::config::Settings;
 use crate::failure::{Failure, Kind};
 
-/// Check what a provider with these flags and variables needs, and say how to mend what is wrong
+/// Look for what keeps a provider from working, and say how to mend it
 ///
 /// Takes the flags of the provider. Changes nothing; works while the provider runs. For what it
 /// finds of control groups and limits on resources to be true of a service, run it as the service
