@@ -166,8 +166,7 @@ impl LimitsStatus {
     /// group for that, and removes it. Blocks briefly.
     #[must_use]
     pub fn probe() -> Self {
-        let name = format!("faas-process-probe-{}", std::process::id());
-        match Limits::detect(LimitsChoice::Auto, &name, 0) {
+        match Limits::detect(LimitsChoice::Auto, "probe", 0) {
             Ok(limits) => limits.status(),
             // Watching is always possible.
             Err(error) => Self {

@@ -499,7 +499,7 @@ fn group_name(run_dir: &Path) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    format!("faas-process-{hash:016x}")
+    format!("{hash:016x}")
 }
 
 fn unknown(id: &InstanceId) -> ProviderError {

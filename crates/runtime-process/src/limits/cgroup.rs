@@ -105,6 +105,42 @@ pub(crate) fn children(dir: &Path) -> Vec<PathBuf> {
     entries.filter(is_dir).map(|entry| entry.path()).collect()
 }
 
+/// What the names of all our common parents begin with.
+const OURS: &str = "faas-process-";
+
+/// The common parent of the groups of one runtime, of this process. The place makes it known to
+/// the next runtime there, the process to all others.
+pub(crate) fn base(own: &Path, place: &str) -> PathBuf {
+    own.join(format!("{OURS}{place}-{}", std::process::id()))
+}
+
+/// Removes what killed providers left: of the same place, which belongs to us now, with what still
+/// runs in it; of others that do not run any more, only what is empty.
+pub(crate) fn sweep(own: &Path, place: &str) {
+    for base in children(own) {
+        let name = base.file_name().unwrap_or_default().to_string_lossy();
+        let Some((of, process)) = name.strip_prefix(OURS).and_then(|it| it.rsplit_once('-')) else {
+            continue;
+        };
+        let same_place = of == place;
+        let runs = process
+            .parse::<u32>()
+            .is_ok_and(|id| Path::new(&format!("/proc/{id}")).exists());
+        if runs && !same_place {
+            continue;
+        }
+        for group in children(&base) {
+            if same_place {
+                empty(&group, kill_members);
+                remove(&group);
+            } else {
+                let _ = fs::remove_dir(&group);
+            }
+        }
+        let _ = fs::remove_dir(&base);
+    }
+}
+
 /// The share of a core as a quota of microseconds in a period of so many: a tenth of a second, or
 /// longer where the share is so small that the kernel would not take its quota.
 pub(crate) fn quota(millicores: u64) -> (u64, u64) {
@@ -127,6 +163,25 @@ mod tests {
         assert_eq!(quota(9), (9000, 1_000_000));
         assert_eq!(quota(1), (1000, 1_000_000));
         assert_eq!(quota(u64::MAX).1, 100_000);
+    }
+
+    #[test]
+    fn only_what_nobody_uses_is_swept() {
+        let own = tempfile::tempdir().unwrap();
+        let make = |name: String| {
+            let group = own.path().join(name).join("it-1");
+            fs::create_dir_all(&group).unwrap();
+            group
+        };
+        let living = make(format!("{OURS}other-{}", std::process::id()));
+        // No process has a number as high as that.
+        let dead = make(format!("{OURS}other-4294967295"));
+        let before = make(format!("{OURS}mine-4294967295"));
+        let foreign = make("session-4294967295".to_owned());
+        sweep(own.path(), "mine");
+        assert!(living.exists() && foreign.exists());
+        assert!(!dead.parent().unwrap().exists());
+        assert!(!before.parent().unwrap().exists());
     }
 
     #[test]

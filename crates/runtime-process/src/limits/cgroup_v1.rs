@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provider_types::ExitReason;
@@ -63,11 +63,15 @@ impl Dirs {
     }
 
     fn join(&self, name: &str) -> Self {
+        self.each(|dir| dir.join(name))
+    }
+
+    fn each(&self, change: impl Fn(&Path) -> PathBuf) -> Self {
         Self {
-            memory: self.memory.join(name),
-            pids: self.pids.join(name),
-            cpu: self.cpu.as_ref().map(|dir| dir.join(name)),
-            cpu_time: self.cpu_time.as_ref().map(|dir| dir.join(name)),
+            memory: change(&self.memory),
+            pids: change(&self.pids),
+            cpu: self.cpu.as_deref().map(&change),
+            cpu_time: self.cpu_time.as_deref().map(&change),
         }
     }
 
@@ -127,7 +131,10 @@ impl Trees {
         own.cpu = own
             .cpu
             .filter(|dir| dir.join("cpu.cfs_quota_us").exists() || dir.join("cpu.shares").exists());
-        let trees = Self(own.join(name));
+        for dir in own.all() {
+            cgroup::sweep(dir, name);
+        }
+        let trees = Self(own.each(|dir| cgroup::base(dir, name)));
         trees
             .set_up()
             .map_err(|error| format!("a group could not be made ({error}); it takes root"))?;
@@ -136,8 +143,6 @@ impl Trees {
 
     fn set_up(&self) -> io::Result<()> {
         self.0.make()?;
-        // Instances of an earlier provider.
-        self.end_children();
         // That all limits can be set is known once it was done.
         let probe = self.0.join(".probe");
         let bounds = Bounds {
@@ -164,7 +169,11 @@ impl Trees {
     }
 
     pub(crate) fn group(&self, id: &str, bounds: &Bounds, owner: Option<u32>) -> io::Result<Group> {
-        let dirs = self.0.join(id);
+        let mut dirs = self.0.join(id);
+        if bounds.millicores.is_none() {
+            // On a busy machine, who changes to another group of this kind waits for its turn anew.
+            dirs.cpu = None;
+        }
         let made = dirs
             .make()
             .and_then(|()| dirs.limit(bounds))

@@ -63,12 +63,12 @@ impl Tree {
         }
         let mut tree = Self {
             own: own.to_owned(),
-            base: own.join(name),
+            base: cgroup::base(own, name),
             cpu: has(CPU),
             leaf: None,
         };
         // From here on a tree that is dropped undoes what was done.
-        tree.set_up().map_err(|error| match error.kind() {
+        tree.set_up(name).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 format!("the provider's group is not its own to change ({error}); {REMEDY}")
             }
@@ -81,7 +81,8 @@ impl Tree {
         Ok(tree)
     }
 
-    fn set_up(&mut self) -> io::Result<()> {
+    fn set_up(&mut self, name: &str) -> io::Result<()> {
+        cgroup::sweep(&self.own, name);
         cgroup::make(&self.base)?;
         if let Err(busy) = self.enable(&self.own) {
             if busy.kind() != io::ErrorKind::ResourceBusy {
@@ -94,10 +95,6 @@ impl Tree {
             self.enable(&self.own)?;
         }
         self.enable(&self.base)?;
-        // Instances of an earlier provider.
-        for left in cgroup::children(&self.base) {
-            Group(left).end();
-        }
         // That all limits can be set is known once it was done.
         let probe = self.group(
             ".probe",
@@ -300,7 +297,7 @@ mod tests {
             why.contains("memory and pids") && why.contains("cpu, io") && why.contains("Delegate"),
             "{why}"
         );
-        assert!(!dir.path().join("x").exists());
+        assert!(cgroup::children(dir.path()).is_empty());
         let why = Tree::open(&Mounts::default(), "x").unwrap_err();
         assert!(why.contains("not mounted"), "{why}");
     }
