@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::io::AsyncRead;
@@ -59,6 +60,9 @@ pub(crate) struct Launcher {
 /// The process ids that this watchdog waits for by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Owned(Mutex<HashSet<Pid>>);
+
+/// How much the pipe of a log holds: a program that says much is woken less often.
+const LOG_PIPE_BYTES: usize = 512 * 1024;
 
 /// What a process's stdout and stderr are connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +175,10 @@ impl Launcher {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
+        if let Some(log) = &stderr {
+            // Where it may not be, it holds what pipes hold.
+            let _narrow = fcntl_setpipe_size(log, LOG_PIPE_BYTES);
+        }
         let group = Group {
             child,
             owned: Arc::clone(&self.owned),

@@ -3,12 +3,12 @@
 //! A program that writes faster than its lines are taken is slowed down. The watchdog's own lines
 //! never wait; when they cannot be taken, they are counted and the count is logged.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, mem};
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 64;
 /// How long a flush waits for a writer that takes nothing.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
-const READ_SIZE: usize = 64 * 1024;
+const READ_SIZE: usize = 256 * 1024;
 /// What stands at the end of each piece of a line that is too long, but the last.
 const CUT_MARK: &[u8] = b" [cut: it goes on in the next line]";
 
@@ -115,7 +115,12 @@ impl Logs {
             } else {
                 String::new()
             };
-            let mut batch = Vec::with_capacity(lines.read.len());
+            let mut batch = Vec::new();
+            if format.prefix {
+                batch.reserve(lines.read.len());
+            } else {
+                lines.whole(&mut batch);
+            }
             lines.each(ended, |line, cut| {
                 batch.extend_from_slice(prefix.as_bytes());
                 batch.extend_from_slice(line);
@@ -184,6 +189,19 @@ impl Lines {
     fn space(&mut self) -> &mut Vec<u8> {
         self.read.reserve(READ_SIZE);
         &mut self.read
+    }
+
+    /// Takes all whole lines at once, if none can be too long.
+    fn whole(&mut self, to: &mut Vec<u8>) {
+        if self.read.len() > self.longest {
+            return;
+        }
+        if let Some(last) = memrchr(b'\n', self.read.get(self.searched..).unwrap_or_default()) {
+            // What follows is short: it is copied, and the rest given away as it is.
+            let rest = self.read.split_off(self.searched + last + 1);
+            *to = mem::replace(&mut self.read, rest);
+            self.searched = 0;
+        }
     }
 
     /// Gives out each line without its end, and the pieces of one that is too long, each but the
@@ -316,6 +334,21 @@ mod tests {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             let whole = chunks.concat();
             let found = lines(longest, &chunks);
+            // The way of whole lines comes to the same.
+            let mut cutter = Lines::new(longest);
+            let mut all = Vec::new();
+            for chunk in chunks.iter().copied().map(Some).chain([None]) {
+                cutter.space().extend_from_slice(chunk.unwrap_or_default());
+                let mut batch = Vec::new();
+                cutter.whole(&mut batch);
+                cutter.each(chunk.is_none(), |line, _| {
+                    batch.extend_from_slice(line);
+                    batch.push(b'\n');
+                });
+                all.extend(batch);
+            }
+            let with_ends: Vec<u8> = found.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+            prop_assert_eq!(all, with_ends);
             prop_assert!(found.iter().all(|line| line.len() <= longest && !line.contains(&b'\n')));
             let without_ends: Vec<u8> = whole.iter().copied().filter(|b| *b != b'\n').collect();
             prop_assert_eq!(found.concat(), without_ends);

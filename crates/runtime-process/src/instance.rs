@@ -146,11 +146,13 @@ pub(crate) fn spawn(
     let (sink, lines) = lines::channel();
     let mut copies = Vec::new();
     if let Some(pipe) = child.stdout.take() {
+        lines::widen(&pipe);
         copies.push(tokio::spawn(
             sink.clone().copy_from(pipe, LogOutput::Stdout),
         ));
     }
     if let Some(pipe) = child.stderr.take() {
+        lines::widen(&pipe);
         copies.push(tokio::spawn(sink.copy_from(pipe, LogOutput::Stderr)));
     }
     Ok(Started {

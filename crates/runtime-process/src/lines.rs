@@ -4,12 +4,14 @@
 //! Lines that are read together stay together, so that a line costs little more than its bytes.
 
 use std::mem;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
 use memchr::{memchr, memchr_iter, memrchr};
 use provider_types::{BoxStream, LogChunk, LogOutput};
+use rustix::pipe::fcntl_setpipe_size;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -20,7 +22,7 @@ const LONGEST_LINE: usize = 1024 * 1024 + 256;
 const CUT_MARK: &[u8] = b" [cut: it goes on in the next line]";
 
 /// How much is read at a time from a function that says little, and from one that says much.
-const READ_BYTES: (usize, usize) = (4 * 1024, 64 * 1024);
+const READ_BYTES: (usize, usize) = (4 * 1024, 256 * 1024);
 
 /// How many bytes wait for whoever takes them.
 const WAITING_BYTES: u32 = 8 * 1024 * 1024;
@@ -42,6 +44,16 @@ pub(crate) struct LineSink {
 #[derive(Debug)]
 pub(crate) struct LineSource {
     receiver: mpsc::UnboundedReceiver<(LogChunk, OwnedSemaphorePermit)>,
+}
+
+/// How much a pipe holds, where the system lets us say so: a function that says much is then woken
+/// less often.
+const PIPE_BYTES: usize = 512 * 1024;
+
+/// Makes a pipe hold more, if that may be.
+pub(crate) fn widen(pipe: impl AsFd) {
+    // The user may have many pipes already: then it holds what it holds.
+    let _ = fcntl_setpipe_size(pipe, PIPE_BYTES);
 }
 
 /// A bounded way for lines.

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -36,6 +37,11 @@ pub(super) fn run() -> Result<()> {
     file.into_inner()?.sync_all()?;
     let megabytes = fs::metadata(&lines)?.len() as f64 / 1e6;
 
+    let script = directory.join("writes");
+    let body = format!("#!/bin/sh\nexec cat '{}' >&2\n", lines.display());
+    fs::write(&script, body)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+
     let address = free_address()?;
     let mut command = Command::new(target_directory().join("release/faas-process"));
     command
@@ -61,8 +67,8 @@ pub(super) fn run() -> Result<()> {
         // A function of its own each time, so that its log begins empty.
         let name = format!("writes-{round}");
         let deployment = format!(
-            r#"{{"service":"{name}","image":"none","envProcess":"sh -c \"cat {} >&2\"","envVars":{{"prefix_logs":"false"}}}}"#,
-            lines.display()
+            r#"{{"service":"{name}","image":"{}","envVars":{{"prefix_logs":"false"}}}}"#,
+            script.display()
         );
         expect(
             202,
