@@ -24,6 +24,9 @@ const PREPARES: Duration = Duration::from_secs(30);
 /// How long it may take until its functions answer. It gives up earlier by itself.
 const STARTS: Duration = Duration::from_secs(10 * 60);
 
+/// How long a hand-over waits for one that is under way: it may be one that failed and is undone.
+const UNDONE: Duration = Duration::from_secs(3);
+
 /// How long operations that run may take to end.
 const OPERATIONS_END: Duration = Duration::from_secs(8);
 
@@ -83,7 +86,9 @@ impl Engine {
             request.refuse(&why).await?;
             return Err(io::Error::other(why));
         }
-        let Ok(_only_one) = inner.handing_over.try_lock() else {
+        // One that has just failed is undone in a moment.
+        let only_one = tokio::time::timeout(UNDONE, inner.handing_over.lock()).await;
+        let Ok(_only_one) = only_one else {
             let why = "another hand-over is under way";
             request.refuse(why).await?;
             return Err(io::Error::other(why));
