@@ -55,21 +55,21 @@ mod tests {
     fn beside_the_file_goes_before_the_working_directory() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().canonicalize().unwrap();
-        for name in ["stack", "work"] {
+        for name in ["stack", "other"] {
             fs::create_dir(dir.join(name)).unwrap();
         }
-        for file in ["stack/stack.yaml", "stack/both", "work/both", "work/only"] {
+        for file in ["stack/stack.yaml", "stack/both", "other/both", "other/only"] {
             fs::write(dir.join(file), "").unwrap();
         }
-        let places = Places::beside(&dir.join("stack/stack.yaml"), Some(&dir.join("work")));
+        let places = Places::beside(&dir.join("stack/stack.yaml"), Some(&dir.join("other")));
         assert_eq!(places.existing("both"), dir.join("stack/both"));
-        assert_eq!(places.existing("./only"), dir.join("work/only"));
-        assert_eq!(places.existing("../work/only"), dir.join("work/only"));
+        assert_eq!(places.existing("./only"), dir.join("other/only"));
+        assert_eq!(places.existing("../other/only"), dir.join("other/only"));
         assert_eq!(places.existing("none"), dir.join("stack/none"));
         assert_eq!(places.existing("/none"), Path::new("/none"));
         let tried = places.tried("none");
         assert!(
-            tried.contains("stack/none and ") && tried.contains("work/none"),
+            tried.contains("stack/none and ") && tried.contains("other/none"),
             "{tried}"
         );
     }
