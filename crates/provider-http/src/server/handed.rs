@@ -81,6 +81,8 @@ fn listener(descriptor: OwnedFd) -> io::Result<Listener> {
     if kind != Type::STREAM {
         return Err(wrong("a socket is no stream socket (ListenStream=)"));
     }
+    // Other systems cannot say, and the first accept finds it.
+    #[cfg(target_os = "linux")]
     if !socket.is_listener()? {
         return Err(wrong(
             "a socket does not listen: it must be given before a connection is accepted (Accept=no)",
