@@ -141,11 +141,11 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
     ) {
         self.whole = true;
         let Some(connection) = connection else { return };
-        if connection.is_ready() {
-            self.keep(connection);
-        } else if connection.is_sending() {
+        if connection.is_sending() {
             // The reply is complete and the request is not: the lease waits for it.
             tokio::spawn(finish_upload(self, connection, activity));
+        } else {
+            self.done(connection);
         }
     }
 

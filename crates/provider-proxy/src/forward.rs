@@ -415,15 +415,6 @@ impl Route {
                 Err(NoReply::Closed(_)) if connection.reused && request.is_untouched() => {
                     pooled = false;
                 }
-                Err(NoReply::Late(reason)) => {
-                    tracing::warn!(
-                        function = %call.function,
-                        call_id = call.trail.call_id(),
-                        traceparent = call.trail.traceparent(),
-                        %reason, "no reply"
-                    );
-                    return Err(Refusal::from(reason));
-                }
                 Err(no_reply) => return Err(refuse(call, &no_reply)),
             }
         }
@@ -513,7 +504,15 @@ impl Heads<'_> {
 /// What the caller is told where there is no reply.
 fn refuse<R: Resolver, O: Observer>(call: &Exchange<R, O>, no_reply: &NoReply) -> Refusal {
     let (reason, error): (_, &dyn std::error::Error) = match no_reply {
-        NoReply::Late(reason) => return Refusal::from(*reason),
+        NoReply::Late(reason) => {
+            tracing::warn!(
+                function = %call.function,
+                call_id = call.trail.call_id(),
+                traceparent = call.trail.traceparent(),
+                %reason, "no reply"
+            );
+            return Refusal::from(*reason);
+        }
         NoReply::Request(error @ Unsent::Silent) => (Reason::IdleTimeout, error),
         NoReply::Request(error) => (Reason::RequestAborted, error),
         NoReply::Closed(error @ Broken::Invalid(_)) => (Reason::UpstreamInvalid, error),
