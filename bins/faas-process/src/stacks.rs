@@ -119,6 +119,7 @@ fn tell(news: News) {
             }
             tracing::error!("the stack cannot be used like this: what runs goes on");
         }
+        News::Mended => tracing::info!("the stack can be used again: nothing in it is new"),
         News::NotFollowed(why) => tracing::warn!("{why}"),
         other => tracing::info!("{other:?}"),
     }

@@ -32,6 +32,8 @@ pub enum News {
     Warning(Problem),
     /// They cannot be used. What runs goes on, until they can.
     Broken(StackError),
+    /// They can be used again, and say what they said before they could not.
+    Mended,
     /// Something is not followed, or not at once, and why.
     NotFollowed(String),
 }
@@ -104,6 +106,7 @@ impl Follower {
     /// # Errors
     /// When the system does not tell of changes any more.
     pub async fn run(mut self, mut tell: impl FnMut(News)) -> io::Result<()> {
+        let mut broken = false;
         loop {
             let look = self.look(&mut tell).await?;
             let mut next = None;
@@ -119,9 +122,15 @@ impl Follower {
                     }
                     if !steps.is_empty() {
                         tell(News::Applied(steps));
+                    } else if broken {
+                        tell(News::Mended);
                     }
+                    broken = false;
                 }
-                Err(error) => tell(News::Broken(error)),
+                Err(error) => {
+                    broken = true;
+                    tell(News::Broken(error));
+                }
             }
             self.changed(next).await?;
         }
@@ -292,6 +301,9 @@ fn look(files: &[PathBuf], options: &StackOptions, watches: &mut Watches) -> Loo
     let functions = stack.iter().flat_map(|stack| &stack.functions);
     let programs = functions
         .map(|function| {
+            for path in &function.asked {
+                watches.file(path);
+            }
             let inputs = Inputs::of(function, options);
             let snapshot = inputs.look(watches, &besides);
             Program { inputs, snapshot }

@@ -140,6 +140,9 @@ impl Snapshot {
             if kind.is_dir() {
                 self.walk(&path, depth + 1, watches, besides);
             } else if kind.is_file() || kind.is_symlink() {
+                if kind.is_symlink() {
+                    watches.file(&path);
+                }
                 self.add(&path);
             }
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use provider_types::wire::FunctionDeployment;
-use provider_types::{FunctionRef, FunctionSpec, SecretName};
+use provider_types::{FunctionRef, FunctionSpec, Namespace, SecretName};
 
 use crate::options::StackOptions;
 use crate::places::Places;
@@ -52,6 +52,8 @@ pub struct StackFunction {
     /// Differs from the one before when the function's program has changed, so that it is to be
     /// deployed anew although nothing else has. 0 at first.
     pub revision: u64,
+    /// What its program was looked for as: links in it may lead elsewhere one day.
+    pub(crate) asked: Vec<PathBuf>,
 }
 
 /// A secret that a function of a stack reads.
@@ -241,7 +243,10 @@ impl<'a> Loading<'a> {
         }
         self.seen
             .insert(spec.function.clone(), self.stack.functions.len());
-        let secrets = self.secrets(text, places, &function.secrets);
+        let secrets = self.secrets(text, places, &spec.function.namespace, &function.secrets);
+        let handler = function.handler.iter().map(|handler| &handler.value);
+        let image = Some(&function.image.value).filter(|image| is_path(image));
+        let asked = handler.chain(image).flat_map(|path| places.all(path));
         self.stack.functions.push(StackFunction {
             spec,
             file: file.to_owned(),
@@ -249,6 +254,7 @@ impl<'a> Loading<'a> {
             secrets,
             directory,
             revision: 0,
+            asked: asked.collect(),
         });
     }
 
@@ -257,11 +263,8 @@ impl<'a> Loading<'a> {
     /// stack file, for which no image reference could be taken.
     fn image(&self, places: &Places, image: &Found<String>) -> String {
         let image = &image.value;
-        if self.options.programs.is_some() {
-            let is_path = image.starts_with("./") || image.starts_with("../");
-            if is_path || image == "." {
-                return places.existing(image).display().to_string();
-            }
+        if self.options.programs.is_some() && is_path(image) {
+            return places.existing(image).display().to_string();
         }
         let last = image.rsplit('/').next().unwrap_or_default();
         if last.contains(':') {
@@ -377,6 +380,7 @@ impl<'a> Loading<'a> {
         &mut self,
         text: &Text,
         places: &Places,
+        namespace: &Namespace,
         names: &[Found<String>],
     ) -> Vec<StackSecret> {
         let mut secrets = Vec::new();
@@ -400,6 +404,15 @@ impl<'a> Loading<'a> {
                     None
                 }
             };
+            if let Some(other) = self.other_value(namespace, &name, value.as_deref()) {
+                let message = format!(
+                    "secret {name} of namespace {namespace} has one value in {} and another one \
+                     in {}: give it one, or two names",
+                    other.display(),
+                    file.display()
+                );
+                self.remarks.errors.push(text.problem(found.at, message));
+            }
             secrets.push(StackSecret {
                 name,
                 place: text.place(found.at),
@@ -409,6 +422,27 @@ impl<'a> Loading<'a> {
         }
         secrets
     }
+
+    /// Where a secret has another value, beside another stack file.
+    fn other_value(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+        value: Option<&[u8]>,
+    ) -> Option<PathBuf> {
+        let here = |function: &&StackFunction| function.spec.function.namespace == *namespace;
+        let functions = self.stack.functions.iter().filter(here);
+        let mut secrets = functions.flat_map(|function| &function.secrets);
+        let other = secrets.find(|other| {
+            let differs = other.value.is_some() && other.value.as_deref() != value;
+            other.name == *name && value.is_some() && differs
+        });
+        other.map(|other| other.file.clone())
+    }
+}
+
+fn is_path(image: &str) -> bool {
+    image.starts_with("./") || image.starts_with("../") || image == "."
 }
 
 fn unplaced((name, value): (Found<String>, String)) -> (String, String) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::fs::read_link;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +21,9 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 const QUIET: Duration = Duration::from_millis(100);
 /// And at the latest so long after the first event.
 const LATEST: Duration = Duration::from_secs(2);
+
+/// No more links than this are followed on the way to one file.
+const MOST_LINKS: usize = 16;
 
 /// What is looked at in one directory.
 #[derive(Debug, Default)]
@@ -62,13 +66,22 @@ impl Watches {
         self.failed = None;
     }
 
-    /// Follows a file that may or may not be there, and what it is a link to.
+    /// Follows a file that may or may not be there, what it is a link to, and the links on the way:
+    /// each may be made to lead elsewhere.
     pub(crate) fn file(&mut self, path: &Path) {
         self.name(path);
-        if let Ok(target) = path.canonicalize() {
-            if target != path {
-                self.name(&target);
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let mut links = path.ancestors().filter(|it| it.is_symlink());
+            let Some(link) = links.next() else { return };
+            let target = read_link(link).unwrap_or_default();
+            let end = path.strip_prefix(link).unwrap_or(Path::new(""));
+            let next = link.parent().unwrap_or(link).join(target).join(end);
+            for link in [link].into_iter().chain(links) {
+                self.name(link);
             }
+            self.name(&next);
+            path = next;
         }
     }
 

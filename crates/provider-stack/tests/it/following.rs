@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,7 @@ fn shown(news: &News) -> String {
         News::Warning(problem) => format!("warning {problem}"),
         News::Broken(error) => format!("broken {error}"),
         News::NotFollowed(why) => format!("not followed {why}"),
+        News::Mended => "mended".to_owned(),
         _ => "something new".to_owned(),
     }
 }
@@ -122,6 +124,37 @@ async fn only_the_function_whose_program_changed_is_deployed_anew() {
     following.until("a updated").await;
     fs::remove_file(files.path("a/lib/part.py")).unwrap();
     following.until("a updated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_elsewhere_brings_another_program() {
+    let (files, backend) = two();
+    files.write("c/bin/tool", "one");
+    files.write("d/bin/tool", "two");
+    let link = |target: &str, name: &str| {
+        let new = files.path("new-link");
+        symlink(target, &new).unwrap();
+        fs::rename(&new, files.path(name)).unwrap();
+    };
+    link("a", "handler");
+    link("c", "release");
+    link("release", "current");
+    files.functions(
+        "  a:\n    image: a:1\n    handler: ./handler\n  b:\n    image: ./current/bin/tool\n",
+    );
+    let mut following = Following::start(&files, &backend).await;
+    following.until("a deployed, b deployed").await;
+    link("b", "handler");
+    assert_eq!(following.next().await, "a updated");
+    link("d", "release");
+    assert_eq!(following.next().await, "b updated");
+    link("c", "current");
+    assert_eq!(following.next().await, "b updated");
+    // One among the files of a program.
+    link("../shared/part.py", "b/part.py");
+    assert_eq!(following.next().await, "a updated");
+    files.write("shared/part.py", "x");
+    assert_eq!(following.next().await, "a updated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,6 +214,8 @@ async fn the_file_is_kept_to_and_a_broken_edit_keeps_what_runs() {
     // And so it is after the file was away.
     fs::remove_file(files.path("stack.yaml")).unwrap();
     assert!(following.next().await.contains("cannot be read"));
+    files.write("stack.yaml", &more);
+    assert_eq!(following.next().await, "mended");
     files.write("stack.yaml", &more.replace("c:1", "c:2"));
     following.until("c updated").await;
 }

@@ -266,6 +266,30 @@ fn several_files_are_one_stack() {
 }
 
 #[test]
+fn a_secret_with_two_values_is_refused() {
+    let files = Files::new();
+    let file = |name: &str, namespace: &str| {
+        format!("{HEAD}  {name}:\n    image: i:1\n    secrets: [key]\n    namespace: {namespace}\n")
+    };
+    files.write("one/stack.yaml", &file("a", "dev"));
+    files.write("two/stack.yaml", &file("b", "dev"));
+    files.write("one/.secrets/key", "1");
+    files.write("two/.secrets/key", "2");
+    let paths = [files.path("one/stack.yaml"), files.path("two/stack.yaml")];
+    let error = Stack::load(&paths, &files.options).unwrap_err();
+    assert_eq!(
+        files.without_directory(&error),
+        "two/stack.yaml:7:15: secret key of namespace dev has one value in one/.secrets/key and \
+         another one in two/.secrets/key: give it one, or two names"
+    );
+    files.write("two/.secrets/key", "1");
+    assert!(Stack::load(&paths, &files.options).is_ok());
+    files.write("two/.secrets/key", "2");
+    files.write("two/stack.yaml", &file("b", "prod"));
+    assert!(Stack::load(&paths, &files.options).is_ok());
+}
+
+#[test]
 fn what_is_no_yaml_or_no_stack_says_where() {
     wrong_file("a: b: c\n", &["1:5 no YAML"]);
     wrong_file("- a\n", &["1:1 to be a map"]);
