@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use provider_http::{Config, ListenAddress, Role};
-use runtime_process::{LimitsStatus, LimitsWay, SandboxStatus};
+use runtime_process::{LimitsStatus, LimitsWay, SandboxStatus, SecretsStatus};
 
 use crate::address::reachable;
 use crate::bounds::Bounds;
@@ -19,6 +19,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) addresses: Vec<ListenAddress>,
     pub(crate) sandbox: SandboxStatus,
     pub(crate) private_temp: bool,
+    pub(crate) secrets: SecretsStatus,
     pub(crate) limits: LimitsStatus,
     pub(crate) root: bool,
 }
@@ -37,6 +38,7 @@ impl Display for Banner<'_> {
         writeln!(f, "  state     {}{kept}", settings.state_dir.display())?;
         writeln!(f, "  calls     {}", self.calls())?;
         writeln!(f, "  functions {}", self.functions())?;
+        writeln!(f, "  secrets   {}", self.secrets)?;
         if let Some(stacks) = &self.settings.stacks {
             writeln!(f, "  stack     {stacks}")?;
         }

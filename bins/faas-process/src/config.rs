@@ -129,6 +129,7 @@ impl Settings {
     /// What the runtime is told, once the address is known.
     pub(crate) fn runtime(&self, gateway_url: String) -> ProcessConfig {
         let mut config = ProcessConfig::new(self.run_dir());
+        config.secrets_dir = secrets_dir();
         config.functions_dir.clone_from(&self.functions_dir);
         config.hidden.push(self.state_dir.clone());
         if self.http.basic_auth {
@@ -170,6 +171,13 @@ impl Settings {
         let name = stable_hash(self.state_dir.as_os_str().as_bytes());
         Path::new("/run").join(format!("faas-process-{name:016x}"))
     }
+}
+
+/// Where functions see their secrets in memory: for root, whom nothing keeps from reading disks.
+/// It is what `RuntimeDirectory=faas-process` of a systemd unit makes.
+pub(crate) fn secrets_dir() -> Option<PathBuf> {
+    let root = rustix::process::geteuid().is_root();
+    root.then(|| PathBuf::from("/run/faas-process"))
 }
 
 /// FNV-1a: the same in every build, which the hashers of the standard library do not promise.

@@ -96,7 +96,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let runtime = setup::runtime(settings, gateway_url.unwrap_or_default())?;
     let (sandbox, private_temp) = (runtime.sandbox(), runtime.has_private_temp());
     let place = runtime.place().to_owned();
-    let limits = runtime.limits();
+    let (limits, secrets) = (runtime.limits(), runtime.secrets());
 
     let config = setup::engine(settings);
     let engine = match &mut take_over {
@@ -120,6 +120,7 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
         addresses,
         sandbox,
         private_temp,
+        secrets,
         limits,
         root: rustix::process::geteuid().is_root(),
     };

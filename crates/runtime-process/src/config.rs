@@ -20,12 +20,17 @@ pub struct ProcessConfig {
     /// Holds a private directory per instance. What lies in it at the start is removed: use it for
     /// one runtime at a time and nothing else.
     pub run_dir: PathBuf,
+    /// Holds the secrets that instances see in memory: a directory on a tmpfs, or one that a tmpfs
+    /// is mounted on (`CAP_SYS_ADMIN`; it stays there). Any number of runtimes may share it, and
+    /// one clears what another left that was killed. Where that does not work, and by default,
+    /// they lie with the instance in `run_dir`.
+    pub secrets_dir: Option<PathBuf>,
     /// How the watchdog is started.
     pub watchdog: WatchdogCommand,
     /// Relative images are looked up below this; without it below the working directory.
     pub functions_dir: Option<PathBuf>,
-    /// Directories and files that functions must not read: state, credentials. `run_dir` always
-    /// belongs to them.
+    /// Directories and files that functions must not read: state, credentials. `run_dir` and
+    /// `secrets_dir` always belong to them.
     pub hidden: Vec<PathBuf>,
     /// Of the variables `PATH`, `HOME`, `LANG` and `TZ`, those that programs get. Others are left
     /// out. Without a `PATH` here they get the usual one.
@@ -84,6 +89,7 @@ impl ProcessConfig {
     pub fn new(run_dir: impl Into<PathBuf>) -> Self {
         Self {
             run_dir: run_dir.into(),
+            secrets_dir: None,
             watchdog: WatchdogCommand::default(),
             functions_dir: None,
             hidden: Vec::new(),

@@ -20,28 +20,31 @@ const LONGEST_ADDRESS: usize = 107;
 #[derive(Debug, Clone)]
 pub(crate) struct InstanceDir {
     path: PathBuf,
+    secrets: PathBuf,
     owner: Option<User>,
     /// Held while secrets are written, for all clones.
     writing: Arc<Mutex<()>>,
 }
 
 impl InstanceDir {
-    /// Makes the directory with all that belongs in it.
+    /// Makes the directory with all that belongs in it, and that of the secrets, wherever it is.
     pub(crate) fn create(
         path: PathBuf,
+        secrets_dir: PathBuf,
         owner: Option<User>,
         secrets: &[(SecretName, Vec<u8>)],
     ) -> io::Result<Self> {
         let dir = Self {
             path,
+            secrets: secrets_dir,
             owner,
             writing: Arc::default(),
         };
         // A start that failed half-way may have left one.
         dir.remove()?;
-        for made in [dir.path.clone(), dir.secrets(), dir.work(), dir.temp()] {
-            private_dir(&made, 0o700)?;
-            dir.give(&made)?;
+        for made in [&dir.path, &dir.secrets, &dir.work(), &dir.temp()] {
+            private_dir(made, 0o700)?;
+            dir.give(made)?;
         }
         dir.write_secrets(secrets)?;
         Ok(dir)
@@ -61,8 +64,8 @@ impl InstanceDir {
         self.path.join("tmp")
     }
 
-    pub(crate) fn secrets(&self) -> PathBuf {
-        self.path.join("secrets")
+    pub(crate) fn secrets(&self) -> &Path {
+        &self.secrets
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -99,6 +102,7 @@ impl InstanceDir {
 
     /// Removes it; one that is gone is fine.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        remove_all(&self.secrets)?;
         remove_all(&self.path)
     }
 
@@ -151,15 +155,16 @@ mod tests {
     fn secrets_are_private_files_and_replaced_whole() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("one");
+        let elsewhere = parent.path().join("elsewhere");
         let secrets = [secret("key", b"old"), secret("other", b"")];
-        let dir = InstanceDir::create(path.clone(), None, &secrets).unwrap();
+        let dir = InstanceDir::create(path.clone(), elsewhere, None, &secrets).unwrap();
         let file = dir.secrets().join("key");
         assert_eq!(fs::read(&file).unwrap(), b"old");
         assert_eq!(
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o400
         );
-        for private in [&path, &dir.secrets()] {
+        for private in [path.as_path(), dir.secrets()] {
             let mode = fs::metadata(private).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
@@ -176,14 +181,15 @@ mod tests {
         assert_eq!(names.len(), 2, "{names:?}");
 
         dir.remove().unwrap();
-        assert!(!path.exists());
+        assert!(!path.exists() && !dir.secrets().exists());
         dir.remove().unwrap();
     }
 
     #[test]
     fn secrets_written_at_once_do_not_mix() {
         let parent = tempfile::tempdir().unwrap();
-        let dir = InstanceDir::create(parent.path().join("one"), None, &[]).unwrap();
+        let path = parent.path().join("one");
+        let dir = InstanceDir::create(path.clone(), path.join("secrets"), None, &[]).unwrap();
         std::thread::scope(|scope| {
             for name in ["aa", "bb"] {
                 let dir = dir.clone();
@@ -204,6 +210,7 @@ mod tests {
             let path = format!("/{}", "d".repeat(length - "//s".len()));
             let dir = InstanceDir {
                 path: PathBuf::from(path),
+                secrets: PathBuf::new(),
                 owner: None,
                 writing: Arc::default(),
             };

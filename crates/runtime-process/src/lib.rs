@@ -44,11 +44,13 @@ mod instance_dir;
 mod launch;
 mod limits;
 mod lines;
+mod own_place;
 mod processes;
 mod program;
 mod readiness;
 mod runtime;
 mod sandbox;
+mod secrets_place;
 mod user;
 mod watchdog;
 
@@ -57,6 +59,7 @@ pub use limits::{LimitsChoice, LimitsStatus, LimitsWay};
 pub use program::{IMAGE_NOT_RUN_ANNOTATION, WORKING_DIRECTORY_ANNOTATION};
 pub use runtime::{LIMITS_ANNOTATION, ProcessRuntime};
 pub use sandbox::SandboxStatus;
+pub use secrets_place::SecretsStatus;
 pub use user::{User, UserError};
 pub use watchdog::watchdog_main;
 

@@ -1,13 +1,10 @@
 //! The runtime: instances by id, and what the engine asks of them.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,14 +22,15 @@ use crate::config::{ProcessConfig, SetupError};
 use crate::environment::{self, DEFAULT_PATH, Place};
 use crate::http_mode::{self, HttpMode, Port, Ports};
 use crate::instance::{self, Handle, Shared};
-use crate::instance_dir::{self, InstanceDir, SOCKET};
+use crate::instance_dir::{InstanceDir, SOCKET};
 use crate::launch::{Launch, Settings};
 use crate::limits::{self, Group, Limits, LimitsStatus};
 use crate::lines::LineSource;
-use crate::processes;
+use crate::own_place::{MARK, OwnPlace, own_dir};
 use crate::program::{IMAGE_NOT_RUN_ANNOTATION, Mode, Places, Program};
 use crate::readiness::Readiness;
 use crate::sandbox::{Rules, SandboxStatus, holds};
+use crate::secrets_place::{SecretsPlace, SecretsStatus};
 use provider_watchdog::causes;
 
 /// Runs functions as child processes, each below a watchdog of its own.
@@ -55,8 +53,9 @@ struct Inner {
     ports: Arc<Ports>,
     shared: Arc<Shared>,
     instances: Mutex<HashMap<InstanceId, Instance>>,
-    /// Goes with the process, so a killed one leaves none behind.
-    _lock: File,
+    place: OwnPlace,
+    /// Or why there is none.
+    secrets: Result<SecretsPlace, Option<String>>,
 }
 
 #[derive(Debug)]
@@ -87,11 +86,17 @@ impl ProcessRuntime {
         } else {
             0o700
         };
-        let common = own_dir(&config.run_dir, mode)?;
+        config.run_dir = own_dir(&config.run_dir, mode)?;
+        config.hidden.push(config.run_dir.clone());
+        let place = OwnPlace::take(&config.run_dir, mode)?;
+        let secrets = match &config.secrets_dir {
+            Some(dir) => SecretsPlace::take(dir).map_err(Some),
+            None => Err(None),
+        };
+        if let Ok(secrets) = &secrets {
+            config.hidden.push(secrets.root().to_owned());
+        }
         // Rules are kept by the kernel for real paths.
-        config.hidden.push(common.clone());
-        let lock;
-        (config.run_dir, lock) = take_place(&common, mode)?;
         for path in config.hidden.iter_mut().chain([&mut config.temp_dir]) {
             *path = fs::canonicalize(&*path).unwrap_or_else(|_| path.clone());
         }
@@ -110,7 +115,7 @@ impl ProcessRuntime {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .map_err(|error| SetupError::Adopt(error.into()))?;
         }
-        let name = group_name(&config.run_dir);
+        let name = group_name(place.path());
         let limits = Limits::detect(config.limits, &name, config.max_processes)?;
         let sandbox = SandboxStatus::probe(config.sandbox);
         let private_temp = sandbox == SandboxStatus::Enforced
@@ -125,7 +130,8 @@ impl ProcessRuntime {
                 shared: Arc::new(Shared::new(config.adopt_orphans)),
                 instances: Mutex::default(),
                 config,
-                _lock: lock,
+                place,
+                secrets,
             }),
             starting: tokio::sync::Mutex::default(),
         })
@@ -135,7 +141,18 @@ impl ProcessRuntime {
     /// [`ProcessConfig::run_dir`].
     #[must_use]
     pub fn place(&self) -> &Path {
-        &self.inner.config.run_dir
+        self.inner.place.path()
+    }
+
+    /// Where the files lie that instances read their secrets from.
+    #[must_use]
+    pub fn secrets(&self) -> SecretsStatus {
+        match &self.inner.secrets {
+            Ok(place) => SecretsStatus::Memory(place.root().to_owned()),
+            Err(lacks) => SecretsStatus::Disk {
+                lacks: lacks.clone(),
+            },
+        }
     }
 
     /// Whether the kernel holds functions to their own and the temporary directory.
@@ -227,8 +244,13 @@ impl Inner {
         let failed = |what: &'static str| {
             move |error: io::Error| ProviderError::internal(what).with_cause(error)
         };
-        let path = self.config.run_dir.join(spec.id.as_str());
-        let dir = InstanceDir::create(path, self.config.run_as.clone(), &spec.secrets)
+        let path = self.place.path().join(spec.id.as_str());
+        let secrets = match &self.secrets {
+            Ok(place) => place.path().join(spec.id.as_str()),
+            Err(_) => path.join("secrets"),
+        };
+        let owner = self.config.run_as.clone();
+        let dir = InstanceDir::create(path, secrets, owner, &spec.secrets)
             .map_err(failed("the instance's directory could not be made"))?;
         let (endpoint, dir_handle) = match listens {
             Some(address) => (Endpoint::tcp(address), None),
@@ -303,7 +325,7 @@ impl Inner {
             inherited: &config.environment,
             temp_dir: &temp_dir,
             gateway_url: &config.gateway_url,
-            secrets_dir: &dir.secrets(),
+            secrets_dir: dir.secrets(),
             listens,
         };
         let rules = (self.sandbox == SandboxStatus::Enforced).then(|| {
@@ -312,7 +334,11 @@ impl Inner {
                 .first()
                 .map(Path::new)
                 .and_then(Path::parent);
-            let mut readable = vec![dir.path().to_owned(), working_dir.clone()];
+            let mut readable = vec![
+                dir.path().to_owned(),
+                dir.secrets().to_owned(),
+                working_dir.clone(),
+            ];
             readable.extend(program_dir.map(Path::to_owned));
             readable.extend(config.functions_dir.clone());
             Rules {
@@ -483,12 +509,6 @@ impl Runtime for ProcessRuntime {
     }
 }
 
-/// The variable by which an instance's processes are known, whoever their parent is.
-const MARK: &str = "OPENFAAS_SECRETS_DIR";
-
-/// The file in the run directory that its user holds locked.
-const LOCK: &str = ".lock";
-
 /// Says how a function is held to its limits.
 pub const LIMITS_ANNOTATION: &str = "dev.provider.limits";
 
@@ -537,67 +557,6 @@ fn unix_endpoint(dir: &InstanceDir) -> io::Result<(Endpoint, Option<File>)> {
     Ok((Endpoint::unix(short), Some(handle)))
 }
 
-/// Makes a directory for us alone, or takes one that is ours.
-fn own_dir(path: &Path, mode: u32) -> Result<PathBuf, SetupError> {
-    let failed = |source| SetupError::RunDir {
-        path: path.to_owned(),
-        source,
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(failed)?;
-    // Not through a link that somebody else may have put there.
-    let found = fs::symlink_metadata(path).map_err(failed)?;
-    if !found.is_dir() {
-        return Err(failed(io::ErrorKind::NotADirectory.into()));
-    }
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(SetupError::ForeignRunDir {
-            path: path.to_owned(),
-        });
-    }
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
-    fs::canonicalize(path).map_err(failed)
-}
-
-/// Takes the first place below the common directory that no runtime has, and clears all that none
-/// has: what is there was left by a provider that was killed. While one version takes over from
-/// another there are two runtimes, which must not remove each other's instances.
-fn take_place(common: &Path, mode: u32) -> Result<(PathBuf, File), SetupError> {
-    let mut ours = None;
-    for number in 0.. {
-        let path = common.join(number.to_string());
-        if ours.is_some() && !path.exists() {
-            break;
-        }
-        let path = own_dir(&path, mode)?;
-        let failed = |source| SetupError::RunDir {
-            path: path.clone(),
-            source,
-        };
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join(LOCK))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => continue,
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        clean(&path).map_err(failed)?;
-        ours.get_or_insert((path, lock));
-    }
-    ours.ok_or_else(|| SetupError::RunDir {
-        path: common.to_owned(),
-        source: io::ErrorKind::StorageFull.into(),
-    })
-}
-
 fn existing_dir(path: &Path) -> io::Result<PathBuf> {
     let real = fs::canonicalize(path)?;
     if real.is_dir() {
@@ -605,29 +564,6 @@ fn existing_dir(path: &Path) -> io::Result<PathBuf> {
     } else {
         Err(io::ErrorKind::NotADirectory.into())
     }
-}
-
-/// Ends and removes what a killed provider left behind. Its watchdogs have ended their trees by
-/// themselves, unless they were killed with it.
-fn clean(run_dir: &Path) -> io::Result<()> {
-    let entries: Vec<PathBuf> = fs::read_dir(run_dir)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| !path.ends_with(LOCK))
-        .collect();
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let below = format!("{MARK}={}/", run_dir.display());
-    if !processes::end(|seen| {
-        let marked = seen.iter().filter(|it| it.has_variable_below(&below));
-        marked.cloned().collect()
-    }) {
-        tracing::warn!("processes of an earlier run could not be killed");
-    }
-    entries
-        .iter()
-        .try_for_each(|path| instance_dir::remove_all(path))
 }
 
 /// Runs what blocks where blocking is fine.

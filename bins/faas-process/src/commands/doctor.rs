@@ -81,6 +81,7 @@ fn all(settings: &Settings, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Fi
     findings.push(place::provider(provider.as_deref()));
     findings.extend(host::limits(settings));
     findings.push(host::sandbox(settings));
+    findings.push(host::secrets());
     findings.push(host::open_files());
     findings.push(host::processes());
     findings.push(host::clock(&settings.state_dir));

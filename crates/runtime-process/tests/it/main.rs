@@ -4,6 +4,7 @@
 //! * `ending`: stops, exits, kills, leftovers
 //! * `limits`: memory, CPU and processes, in every way that this machine has
 //! * `sandbox`: what a function may touch
+//! * `secrets`: in memory, for root
 //! * `output`: log lines
 
 #![expect(
@@ -16,5 +17,6 @@ mod ending;
 mod limits;
 mod output;
 mod sandbox;
+mod secrets;
 mod serving;
 mod support;

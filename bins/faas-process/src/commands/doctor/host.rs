@@ -5,11 +5,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use runtime_process::{LimitsChoice, LimitsStatus, LimitsWay, SandboxStatus};
+use runtime_process::{LimitsChoice, LimitsStatus, LimitsWay, SandboxStatus, SecretsStatus};
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 
 /// What a provider with some functions needs.
 const OPEN_FILES: u64 = 4096;
@@ -82,6 +82,20 @@ pub(super) fn sandbox(settings: &Settings) -> Finding {
             "use Linux 5.13 or later with landlock among the modules of /sys/kernel/security/lsm \
              (boot parameter lsm=landlock,…)",
         ),
+    }
+}
+
+/// Where the files would lie that functions read their secrets from.
+pub(super) fn secrets() -> Finding {
+    const NAME: &str = "secrets";
+    let status = SecretsStatus::probe(config::secrets_dir().as_deref());
+    let found = format!("functions read theirs from files {status}");
+    match status {
+        SecretsStatus::Disk { lacks: Some(_) } => Finding::warn(NAME, found).mend(
+            "mount a tmpfs at /run (in a container: --tmpfs /run); as a systemd service, add to \
+             its [Service] section: RuntimeDirectory=faas-process",
+        ),
+        _ => Finding::ok(NAME, found),
     }
 }
 
