@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use provider_watchdog::causes;
-use rustix::fs::{CWD, statfs};
+use rustix::fs::{Access, CWD, access, statfs};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen, move_mount,
@@ -52,7 +52,12 @@ impl SecretsStatus {
             return Self::Disk { lacks: None };
         };
         let there = dir.ancestors().find(|path| path.exists());
-        if is_in_memory(there.unwrap_or(Path::new("/"))) {
+        let there = there.unwrap_or(Path::new("/"));
+        if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
+            let why = format!("{} cannot be written to: {error}", there.display());
+            return Self::Disk { lacks: Some(why) };
+        }
+        if is_in_memory(there) {
             return Self::Memory(dir.to_owned());
         }
         match memory() {

@@ -22,17 +22,27 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// A directory to mount on. Where it is in memory by itself nothing is mounted.
-fn place() -> (tempfile::TempDir, PathBuf) {
-    let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let dir = parent.path().canonicalize().unwrap().join("memory");
-    (parent, dir)
+struct Place {
+    parent: tempfile::TempDir,
+    dir: PathBuf,
 }
 
-/// Ends the mount, of which there is one, however many runtimes there were.
-fn tidy_up(parent: &Path, dir: &Path) {
-    if file_system(parent) != TMPFS {
-        unmount(dir, UnmountFlags::empty()).unwrap();
-        assert_ne!(file_system(dir), TMPFS, "mounted more than once");
+impl Place {
+    fn new() -> Self {
+        let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let dir = parent.path().canonicalize().unwrap().join("memory");
+        Self { parent, dir }
+    }
+
+    fn in_memory(&self) -> bool {
+        file_system(self.parent.path()) == TMPFS
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Also after a test that failed.
+        while unmount(&self.dir, UnmountFlags::DETACH).is_ok() {}
     }
 }
 
@@ -49,10 +59,11 @@ fn tells(bench: &Bench) -> FunctionSpec {
 
 #[tokio::test]
 async fn secrets_lie_in_memory_where_that_is_asked_for_and_we_may() {
-    let (parent, dir) = place();
-    let probed = SecretsStatus::probe(Some(&dir));
+    let place = Place::new();
+    let dir = &place.dir;
+    let probed = SecretsStatus::probe(Some(dir));
     assert!(!dir.exists(), "a look changes nothing");
-    let mut bench = bench(&dir);
+    let (mut bench, beside) = (bench(dir), bench(dir));
     assert_eq!(bench.runtime.secrets(), probed);
     let spec = tells(&bench);
     let other = bench.start_with(spec.clone(), &[("key", "theirs")]).await;
@@ -61,7 +72,7 @@ async fn secrets_lie_in_memory_where_that_is_asked_for_and_we_may() {
     let (_, said) = call(&it.endpoint, "/dev/null").await;
     let own = PathBuf::from(said.trim());
     assert_eq!((mode(&own), mode(&own.join("key"))), (0o700, 0o400));
-    if !rustix::process::geteuid().is_root() && file_system(parent.path()) != TMPFS {
+    if !rustix::process::geteuid().is_root() && !place.in_memory() {
         let SecretsStatus::Disk { lacks: Some(why) } = probed else {
             panic!("{probed:?}");
         };
@@ -85,29 +96,33 @@ async fn secrets_lie_in_memory_where_that_is_asked_for_and_we_may() {
     assert!(said.ends_with("new"), "{said}");
     bench.runtime.remove(&it.id).await.unwrap();
     assert!(!own.exists() && theirs.exists());
-    drop(bench);
+    drop((bench, beside));
     assert!(!theirs.exists(), "it outlives its runtime");
-    tidy_up(parent.path(), &dir);
+    if !place.in_memory() {
+        unmount(dir, UnmountFlags::empty()).unwrap();
+        assert_ne!(file_system(dir), TMPFS, "one tmpfs for each runtime");
+    }
 }
 
 #[tokio::test]
-async fn runtimes_share_one_tmpfs_and_clear_it_of_those_that_were_killed() {
-    if !rustix::process::geteuid().is_root() {
-        // Nothing is mounted then, as the test above sees.
-        return;
-    }
-    let (parent, dir) = place();
-    let (first, second) = (bench(&dir), bench(&dir));
+async fn runtimes_share_a_directory_and_clear_it_of_those_that_were_killed() {
+    // In memory for any user.
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let dir = memory.path();
+    let (first, second) = (bench(dir), bench(dir));
+    assert_eq!(
+        first.runtime.secrets(),
+        SecretsStatus::Memory(dir.to_owned())
+    );
     let left = dir.join("0/left-1");
     fs::create_dir(&left).unwrap();
-    let third = bench(&dir);
+    let third = bench(dir);
     assert!(left.exists(), "that of a runtime that lives");
     assert!(dir.join("2").is_dir() && !dir.join("3").exists());
     drop(first);
     fs::create_dir(&left).unwrap();
-    let fourth = bench(&dir);
+    let fourth = bench(dir);
     assert!(!left.exists());
     assert!(!dir.join("3").exists(), "a free place is taken");
     drop((second, third, fourth));
-    tidy_up(parent.path(), &dir);
 }

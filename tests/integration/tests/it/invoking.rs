@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -182,7 +183,44 @@ async fn secrets_reach_the_function_and_follow_their_values() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // Neither the list nor the status shows it.
+    // The list does not show it.
     let list = provider.get("/system/secrets").await.text().await.unwrap();
     assert!(list.contains("key") && !list.contains("new"), "{list}");
+}
+
+#[tokio::test]
+async fn secrets_that_functions_read_are_in_memory_for_root_and_closed_to_others() {
+    let place = Place::new();
+    place.script(
+        "looks",
+        "#!/bin/sh\ncd \"$OPENFAAS_SECRETS_DIR\" && pwd && stat -f -c %T . && stat -c %a . key && cat key\n",
+    );
+    let mut provider = place.start().await;
+    let secret = json!({"name": "key", "value": "kept"});
+    provider.system(Method::POST, "secrets", secret).await;
+    let deployment = json!({"service": "looks", "image": "looks", "secrets": ["key"]});
+    provider.deployed(deployment).await;
+    let said = provider.called("looks", "").await;
+    let lines: Vec<&str> = said.lines().collect();
+    let [dir, kind, rest @ ..] = &lines[..] else {
+        panic!("{said}")
+    };
+    assert_eq!(rest, ["700", "400", "kept"]);
+    let banner = &provider.banner;
+    if rustix::process::geteuid().is_root() {
+        assert!(banner.contains("secrets   in memory"), "{banner}");
+        assert_eq!(*kind, "tmpfs");
+        assert!(dir.starts_with("/run/faas-process/"), "{dir}");
+    } else {
+        assert!(banner.contains("secrets   on disk"), "{banner}");
+        assert!(dir.starts_with(&place.text("state/run/")), "{dir}");
+    }
+
+    // The values are kept elsewhere: the next provider has them, and removes these.
+    provider.end("-KILL").await;
+    let provider = place.start().await;
+    let again = provider.called("looks", "").await;
+    assert!(again.ends_with("kept"), "{again}");
+    assert_ne!(again, said);
+    assert!(!Path::new(dir).exists(), "{dir} is left");
 }
