@@ -15,7 +15,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::function::Signal;
 use crate::inner::Inner;
-use crate::log_store::{self, LogStats};
+use crate::log_store;
 use crate::patience::Patience;
 use crate::reconcile;
 use crate::scaler::EngineScaler;
@@ -86,12 +86,6 @@ impl Engine {
     pub fn resolver(&self) -> Activator {
         let scaler = EngineScaler(Arc::downgrade(&self.inner));
         Activator::new(self.inner.table.clone(), scaler)
-    }
-
-    /// How much is kept of log lines, and how many could not be.
-    #[must_use]
-    pub fn log_stats(&self) -> LogStats {
-        self.inner.logs.stats()
     }
 
     /// Refuses further operations and calls, lets calls in flight end, and ends all instances.

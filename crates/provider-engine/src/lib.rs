@@ -123,7 +123,6 @@ pub use config::{EngineConfig, LogLimits};
 pub use control::{ControlRequest, ControlSocket, control};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use log_store::LogStats;
 #[cfg(feature = "simulation")]
 pub use simulation::Simulated;
 pub use status::{

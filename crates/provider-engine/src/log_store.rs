@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-use provider_types::{FunctionRef, LogChunk};
+use provider_types::{FunctionRef, LogChunk, LogReading};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
@@ -70,8 +70,9 @@ struct Shared {
     room: Arc<Semaphore>,
     /// How many bytes all segments have.
     bytes: AtomicU64,
-    /// How many lines were dropped.
-    dropped: AtomicU64,
+    /// How many segments there are.
+    segments: AtomicU64,
+    dropped: Dropped,
     /// Writing failed when it was last tried.
     failing: AtomicBool,
     /// Another process has the files.
@@ -84,15 +85,13 @@ struct Work {
     running: bool,
 }
 
-/// How much a store holds and what it could not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogStats {
-    /// How many bytes the log lines of all functions have on disk.
-    pub bytes: u64,
-    /// How many lines were dropped since the engine was opened, because they could not be written
-    /// in time. Lines that were removed for their age or for the bounds do not count.
-    pub dropped_lines: u64,
+/// How many lines were dropped, by why.
+#[derive(Debug, Default)]
+struct Dropped {
+    /// Before they came here.
+    not_taken: AtomicU64,
+    no_room: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Lines on their way to the process that has the files.
@@ -116,7 +115,8 @@ impl LogStore {
             writing: watch::Sender::new(false),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             bytes: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
+            segments: AtomicU64::new(0),
+            dropped: Dropped::default(),
             failing: AtomicBool::new(false),
             paused: AtomicBool::new(false),
         }))
@@ -195,11 +195,22 @@ impl LogStore {
         self.0.live().into_iter().flat_map(take).collect()
     }
 
-    pub(crate) fn stats(&self) -> LogStats {
-        LogStats {
-            bytes: self.0.bytes.load(Ordering::Relaxed),
-            dropped_lines: self.0.dropped.load(Ordering::Relaxed),
-        }
+    /// What is held and what was dropped.
+    pub(crate) fn reading(&self) -> LogReading {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let dropped = &self.0.dropped;
+        let mut reading = LogReading::default();
+        reading.bytes = get(&self.0.bytes);
+        reading.segments = get(&self.0.segments);
+        reading.dropped.not_taken = get(&dropped.not_taken);
+        reading.dropped.no_room = get(&dropped.no_room);
+        reading.dropped.failed = get(&dropped.failed);
+        let live = self.0.live();
+        reading.functions = live.iter().filter_map(|log| log.reading()).collect();
+        reading
+            .functions
+            .sort_by(|a, b| a.function.cmp(&b.function));
+        reading
     }
 }
 
@@ -249,9 +260,8 @@ impl Shared {
         }
     }
 
-    /// Counts lines that could not be written, and says so once.
-    fn failed(&self, lines: u64, error: &io::Error) {
-        self.dropped.fetch_add(lines, Ordering::Relaxed);
+    /// Says once that lines cannot be written.
+    fn failed(&self, error: &io::Error) {
         if !self.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 error = error as &dyn std::error::Error,
@@ -294,26 +304,29 @@ struct LogDir {
     shared: Arc<Shared>,
     /// How many bytes its segments have.
     bytes: AtomicU64,
+    /// How many there are.
+    segments: AtomicU64,
     /// The function is gone: the directory goes with the last who uses it.
     doomed: AtomicBool,
 }
 
 impl LogDir {
-    fn add_bytes(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn remove_bytes(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Notes what is there now, here and in what all functions have. Called while the files are
+    /// held.
+    fn holds(&self, bytes: u64, segments: u64) {
+        let set = |own: &AtomicU64, all: &AtomicU64, now: u64| {
+            let before = own.swap(now, Ordering::Relaxed);
+            all.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        };
+        set(&self.bytes, &self.shared.bytes, bytes);
+        set(&self.segments, &self.shared.segments, segments);
     }
 }
 
 impl Drop for LogDir {
     fn drop(&mut self) {
         if self.doomed.load(Ordering::Relaxed) {
-            self.remove_bytes(self.bytes.load(Ordering::Relaxed));
+            self.holds(0, 0);
             let path = std::mem::take(&mut self.path);
             self.shared
                 .handle

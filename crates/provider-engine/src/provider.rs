@@ -8,9 +8,9 @@ use provider_types::wire::{FunctionNamespace, FunctionStatus, ProviderInfo};
 use provider_types::{
     CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace, DeleteSecret, DeployFunction,
     FunctionSpec, FunctionUsageReading, GetFunction, GetNamespace, ListFunctions, ListNamespaces,
-    ListSecrets, LogRequest, LogSource, LogStream, Namespace, NamespaceStore, Outcome, Provider,
-    ProviderError, ScaleFunction, SecretName, SecretStore, UpdateFunction, UpdateNamespace,
-    UpdateSecret,
+    ListSecrets, LogReading, LogRequest, LogSource, LogStream, Namespace, NamespaceStore, Outcome,
+    Provider, ProviderError, ScaleFunction, SecretName, SecretStore, UpdateFunction,
+    UpdateNamespace, UpdateSecret,
 };
 
 use crate::backoff;
@@ -233,5 +233,9 @@ impl LogSource for Engine {
     async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError> {
         let function = self.inner.existing(&request.function)?;
         Ok(function.log.query(&request))
+    }
+
+    fn reading(&self) -> Option<LogReading> {
+        Some(self.inner.logs.reading())
     }
 }

@@ -3,7 +3,9 @@
 
 mod cold_starts;
 mod functions;
+mod logs;
 mod process;
+mod text;
 mod usage;
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use provider_types::FunctionUsageReading;
+use provider_types::{FunctionUsageReading, LogReading};
 
 use crate::Role;
 pub(crate) use functions::{CallObserver, FunctionMetrics};
@@ -111,13 +113,17 @@ impl Metrics {
         *filled = Some(Instant::now());
     }
 
-    /// All series in Prometheus's text form, with what functions use right now.
-    pub(crate) fn text(&self, usage: &[FunctionUsageReading]) -> String {
+    /// All series in Prometheus's text form, with what functions use right now and what is kept of
+    /// their log lines.
+    pub(crate) fn text(&self, usage: &[FunctionUsageReading], logs: Option<&LogReading>) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics could not be written");
         }
         usage::write(&mut text, usage);
+        if let Some(logs) = logs {
+            logs::write(&mut text, logs);
+        }
         process::write(&mut text);
         text
     }

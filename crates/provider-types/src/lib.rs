@@ -44,7 +44,9 @@ pub use backend::{
 };
 pub use duration::{DurationError, seconds_or_duration};
 pub use error::{ErrorKind, ProviderError};
-pub use logs::{Line, LogEvent, LogRequest, LogSource, LogStream};
+pub use logs::{
+    DroppedLines, FunctionLogReading, Line, LogEvent, LogReading, LogRequest, LogSource, LogStream,
+};
 pub use names::{
     DEFAULT_NAMESPACE, FunctionName, FunctionRef, NameError, NameRule, Namespace, SecretName,
 };

@@ -82,6 +82,60 @@ pub enum LogEvent {
 /// Lines in the order of their time. Dropping it stops the query.
 pub type LogStream = Pin<Box<dyn Stream<Item = Result<LogEvent, ProviderError>> + Send>>;
 
+/// What a source holds of the lines of functions and what it could not keep, for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogReading {
+    /// How many bytes all lines have where they are kept.
+    pub bytes: u64,
+    /// In how many files they are.
+    pub segments: u64,
+    /// How many lines were dropped since the source began, and why. Lines that were removed for
+    /// their age or to keep to a bound do not count.
+    pub dropped: DroppedLines,
+    /// Each function that has lines, sorted by name.
+    pub functions: Vec<FunctionLogReading>,
+}
+
+/// How many lines were dropped, by why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedLines {
+    /// The source was too slow to take them, so that they were dropped before it had them.
+    pub not_taken: u64,
+    /// Too many waited to be written.
+    pub no_room: u64,
+    /// They could not be written.
+    pub failed: u64,
+}
+
+/// What a source holds of one function's lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionLogReading {
+    /// Which function.
+    pub function: FunctionRef,
+    /// How many bytes its lines have where they are kept.
+    pub bytes: u64,
+    /// How many of its lines were kept since the source began.
+    pub lines: u64,
+    /// How many were dropped.
+    pub dropped: u64,
+}
+
+impl FunctionLogReading {
+    /// What is held of one function's lines.
+    #[must_use]
+    pub fn new(function: FunctionRef, bytes: u64, lines: u64, dropped: u64) -> Self {
+        Self {
+            function,
+            bytes,
+            lines,
+            dropped,
+        }
+    }
+}
+
 /// A source of log lines.
 #[doc(alias = "Requester")]
 #[async_trait]
@@ -89,12 +143,22 @@ pub trait LogSource: Send + Sync + 'static {
     /// Starts a query. A function that does not exist is [`crate::ErrorKind::NotFound`]; one
     /// without a running instance has whatever history there is.
     async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError>;
+
+    /// What it holds and what it dropped, asked for with each scrape of the metrics: answer from
+    /// memory. `None`, the default, where that is not known.
+    fn reading(&self) -> Option<LogReading> {
+        None
+    }
 }
 
 #[async_trait]
 impl<T: LogSource + ?Sized> LogSource for std::sync::Arc<T> {
     async fn query(&self, request: LogRequest) -> Result<LogStream, ProviderError> {
         (**self).query(request).await
+    }
+
+    fn reading(&self) -> Option<LogReading> {
+        (**self).reading()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::{fs, mem};
 
 use memchr::memchr_iter;
-use provider_types::{FunctionRef, LogChunk, LogOutput, LogRequest, LogStream};
+use provider_types::{FunctionLogReading, FunctionRef, LogChunk, LogOutput, LogRequest, LogStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::PassedLines;
@@ -45,6 +45,10 @@ pub(crate) struct FunctionLog {
     files: Mutex<Files>,
     /// What readers are woken by.
     pub(super) progress: watch::Sender<Progress>,
+    /// How many lines were written.
+    lines: AtomicU64,
+    /// How many lines were dropped.
+    dropped: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -87,8 +91,6 @@ pub(super) struct Files {
     file: Option<File>,
     /// The file was used since the last sweep.
     used: bool,
-    /// The bytes of the segments are counted.
-    counted: bool,
 }
 
 // === impl FunctionLog ===
@@ -100,6 +102,7 @@ impl FunctionLog {
                 path: path.to_owned(),
                 shared: Arc::clone(&shared),
                 bytes: AtomicU64::new(0),
+                segments: AtomicU64::new(0),
                 doomed: AtomicBool::new(false),
             })
         });
@@ -111,6 +114,8 @@ impl FunctionLog {
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             files: Mutex::default(),
             progress: watch::Sender::default(),
+            lines: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -190,7 +195,7 @@ impl FunctionLog {
                 break;
             }
         }
-        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.count_dropped(&self.shared.dropped.no_room, dropped);
         match waiting.chunks.front_mut() {
             Some(next) => next.chunk.dropped += dropped + before,
             None if dropped + before > 0 => {
@@ -217,13 +222,12 @@ impl FunctionLog {
         if self.closed.load(Ordering::Relaxed) || lock(&self.dir).is_none() {
             return;
         }
+        self.count_dropped(&self.shared.dropped.not_taken, chunk.dropped);
         if room.is_none() {
-            chunk.dropped += count(&chunk.lines);
-            chunk.lines = Vec::new();
+            let lines = count(&mem::take(&mut chunk.lines));
+            self.count_dropped(&self.shared.dropped.no_room, lines);
+            chunk.dropped += lines;
         }
-        self.shared
-            .dropped
-            .fetch_add(chunk.dropped, Ordering::Relaxed);
         if chunk.lines.is_empty() && chunk.dropped == 0 {
             return;
         }
@@ -294,10 +298,10 @@ impl FunctionLog {
     /// Forgets what is known of its files. Blocks.
     pub(super) fn forget(&self) {
         let mut files = lock(&self.files);
-        if let (true, Some(dir)) = (files.counted, &*lock(&self.dir)) {
-            dir.remove_bytes(files.segments.bytes());
-        }
         *files = Files::default();
+        if let Some(dir) = &*lock(&self.dir) {
+            files.measure(dir);
+        }
     }
 
     fn write_some(self: &Arc<Self>, files: &mut Files) -> bool {
@@ -335,11 +339,12 @@ impl FunctionLog {
     fn write_chunks(self: &Arc<Self>, dir: &LogDir, files: &mut Files, chunks: &[Chunk]) {
         let shared = &self.shared;
         if let Err(error) = files.prepare(dir) {
-            let lines = chunks.iter().map(Chunk::lines).sum();
+            let lines = chunks.iter().map(|chunk| count(&chunk.chunk.lines)).sum();
             tracing::debug!(function = %self.function, "the log cannot be opened");
             // They get no numbers, as nobody knows where those are.
             files.segments.loss = true;
-            shared.failed(lines, &error);
+            self.count_dropped(&shared.dropped.failed, lines);
+            shared.failed(&error);
             return;
         }
         let mut batch = Batch::new(&files.segments);
@@ -352,7 +357,7 @@ impl FunctionLog {
             if bytes >= self.segment_bytes() || (bytes > 0 && span > self.segment_span()) {
                 self.write_batch(dir, files, &mut batch);
                 if let Err(error) = files.rotate(dir, time) {
-                    shared.failed(0, &error);
+                    shared.failed(&error);
                 }
             }
             batch.add(chunk, time);
@@ -363,21 +368,24 @@ impl FunctionLog {
 
     /// Writes what is in the batch and empties it.
     fn write_batch(self: &Arc<Self>, dir: &LogDir, files: &mut Files, batch: &mut Batch<'_>) {
-        let (blocks, bytes) = (mem::take(&mut batch.blocks), mem::take(&mut batch.bytes));
-        let before = files.segments.end;
+        let blocks = mem::take(&mut batch.blocks);
+        batch.bytes = 0;
+        let lines = blocks.iter().map(|block| u64::from(block.head.count)).sum();
         match self.write_blocks(dir, files, &blocks) {
             Ok(()) => {
                 for block in &blocks {
                     files.segments.wrote(&block.head, block.size);
                 }
-                dir.add_bytes(bytes);
+                files.measure(dir);
+                self.lines.fetch_add(lines, Ordering::Relaxed);
                 self.shared.succeeded();
             }
             Err(error) => {
                 // What was written of it is cut off when the file is opened next.
                 files.file = None;
                 files.segments.end = batch.end;
-                self.shared.failed(batch.end - before, &error);
+                self.count_dropped(&self.shared.dropped.failed, lines);
+                self.shared.failed(&error);
             }
         }
     }
@@ -433,6 +441,20 @@ impl FunctionLog {
     }
 
     // --- bounds ---
+
+    fn count_dropped(&self, reason: &AtomicU64, lines: u64) {
+        reason.fetch_add(lines, Ordering::Relaxed);
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// What is held of its lines, where there are any and the function is not gone.
+    pub(super) fn reading(&self) -> Option<FunctionLogReading> {
+        let bytes = lock(&self.dir).as_ref()?.bytes.load(Ordering::Relaxed);
+        let lines = self.lines.load(Ordering::Relaxed);
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        let any = bytes + lines + dropped > 0;
+        any.then(|| FunctionLogReading::new(self.function.clone(), bytes, lines, dropped))
+    }
 
     /// Removes the oldest segments while the function has more than it may.
     fn keep_bytes(&self, dir: &LogDir, files: &mut Files) {
@@ -534,20 +556,20 @@ impl FunctionLog {
 impl Files {
     /// Finds out what is there.
     fn prepare(&mut self, dir: &LogDir) -> io::Result<()> {
-        self.count(dir)?;
-        let before = self.segments.bytes();
         self.segments.recover(&dir.path)?;
-        // What is no block does not count.
-        dir.remove_bytes(before - self.segments.bytes());
+        self.measure(dir);
         Ok(())
     }
 
     fn count(&mut self, dir: &LogDir) -> io::Result<()> {
         self.segments.list(&dir.path)?;
-        if !mem::replace(&mut self.counted, true) {
-            dir.add_bytes(self.segments.bytes());
-        }
+        self.measure(dir);
         Ok(())
+    }
+
+    /// Notes how much there is.
+    fn measure(&self, dir: &LogDir) {
+        dir.holds(self.segments.bytes(), self.segments.list.len() as u64);
     }
 
     /// How many bytes the last segment has.
@@ -559,6 +581,7 @@ impl Files {
         let begun = self.segments.begin(&dir.path, time)?;
         // One that was not held open is opened by whoever writes to it.
         self.file = self.file.is_some().then_some(begun);
+        self.measure(dir);
         Ok(())
     }
 
@@ -576,18 +599,9 @@ impl Files {
             }
             _ => {}
         }
-        dir.remove_bytes(oldest.bytes);
         self.segments.list.pop_front();
+        self.measure(dir);
         true
-    }
-}
-
-// === impl Chunk ===
-
-impl Chunk {
-    /// How many lines it stands for.
-    fn lines(&self) -> u64 {
-        count(&self.chunk.lines) + self.chunk.dropped
     }
 }
 

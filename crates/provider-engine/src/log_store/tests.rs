@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use provider_types::{
-    CallContext, FunctionRef, LogChunk, LogEvent, LogOutput, LogRequest, LogStream, Namespace,
+    CallContext, DroppedLines, FunctionRef, LogChunk, LogEvent, LogOutput, LogReading, LogRequest,
+    LogStream, Namespace,
 };
 
 use super::{FunctionLog, LogStore};
@@ -285,7 +286,7 @@ async fn a_deleted_functions_lines_go_at_once_or_with_their_last_reader() {
     assert!(reader.next().await.is_none());
     drop(reader);
     until(|| bench.segments().is_empty()).await;
-    assert_eq!(bench.store.stats().bytes, 0);
+    assert_eq!(bench.store.reading(), LogReading::default());
 
     let again = bench
         .store
@@ -320,9 +321,10 @@ async fn what_belongs_to_no_function_is_removed_at_the_start() {
     bench.store.survey();
     assert_eq!(bench.segments().len(), 1);
     let size = fs::metadata(&bench.segments()[0]).unwrap().len();
-    assert_eq!(bench.store.stats().bytes, size);
+    let reading = bench.store.reading();
+    assert_eq!((reading.bytes, reading.segments), (size, 1));
     assert_eq!(all(&log, &request()).await, ["kept"]);
-    assert_eq!(bench.store.stats().bytes, size);
+    assert_eq!(bench.store.reading(), reading);
 }
 
 #[tokio::test]
@@ -352,6 +354,60 @@ async fn a_thousand_functions_hold_few_files_open() {
         let lines = all(log, &request()).await;
         assert_eq!(lines, ["round 0", "round 1", "round 2"]);
     }
+}
+
+#[tokio::test]
+async fn lines_are_counted_for_each_function_and_what_is_dropped_by_why() {
+    let bench = Bench::new();
+    let (f, g) = (bench.log(), bench.log_of("e"));
+    drop(bench.log_of("silent"));
+    write(&f, "a", &["one", "two"]).await;
+    write(&g, "a", &["one"]).await;
+    let mut late = LogChunk::new(LogOutput::Stdout, b"three".to_vec());
+    late.dropped = 5;
+    f.intake("a").put(late).await;
+    bench.store.flush().await;
+    let reading = bench.store.reading();
+    let told: Vec<_> = reading
+        .functions
+        .iter()
+        .map(|it| (it.function.name.as_str(), it.lines, it.dropped))
+        .collect();
+    assert_eq!(told, [("e", 1, 0), ("f", 3, 5)]);
+    let of_functions: u64 = reading.functions.iter().map(|it| it.bytes).sum();
+    assert_eq!((reading.segments, reading.bytes), (2, of_functions));
+    let dropped = reading.dropped;
+    assert_eq!(
+        (dropped.not_taken, dropped.no_room, dropped.failed),
+        (5, 0, 0)
+    );
+    // What was counted once is not counted again when it cannot be written.
+    let dir = bench.segments()[1].parent().unwrap().to_owned();
+    bench.store.sweep();
+    bench.store.sweep();
+    fs::remove_dir_all(&dir).unwrap();
+    fs::write(&dir, "in the way").unwrap();
+    let mut lost = LogChunk::new(LogOutput::Stdout, b"four".to_vec());
+    lost.dropped = 7;
+    f.intake("a").put(lost).await;
+    bench.store.flush().await;
+    let dropped = bench.store.reading().dropped;
+    assert_eq!(
+        (dropped.not_taken, dropped.no_room, dropped.failed),
+        (12, 0, 1)
+    );
+    // Nor where not even the directory can be read.
+    let mut lost = LogChunk::new(LogOutput::Stdout, b"one".to_vec());
+    lost.dropped = 2;
+    let reopened = LogStore::new(Some(&bench.dir.path().join("logs")), bench.limits);
+    let f = reopened.log_of(&function("f"), UNIX_EPOCH + Duration::from_secs(1));
+    f.intake("a").put(lost).await;
+    reopened.flush().await;
+    let dropped = reopened.reading().dropped;
+    assert_eq!(
+        (dropped.not_taken, dropped.no_room, dropped.failed),
+        (2, 0, 1)
+    );
 }
 
 /// Time as the clock of this machine says it, for what must lie between two readings of it.

@@ -1,45 +1,32 @@
 //! What functions use of CPU and memory, written as it was read for this scrape: nothing is kept.
 
-use std::fmt::Write as _;
-
 use provider_types::FunctionUsageReading;
 
+use super::text;
+
 /// Adds the two series of each function to a text of series.
-pub(crate) fn write(out: &mut String, readings: &[FunctionUsageReading]) {
+pub(super) fn write(out: &mut String, readings: &[FunctionUsageReading]) {
     if readings.is_empty() {
         return;
     }
-    let mut series =
-        |name: &str, kind: &str, help: &str, value: fn(&FunctionUsageReading) -> f64| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for reading in readings {
-                let (function, namespace) = (&reading.function.name, &reading.function.namespace);
-                let _ = writeln!(
-                    out,
-                    "{name}{{function=\"{function}\",namespace=\"{namespace}\"}} {}",
-                    value(reading)
-                );
-            }
-        };
-    series(
-        "provider_function_cpu_seconds_total",
-        "counter",
-        "CPU time that all replicas of a function have used, ended ones included.",
-        |reading| reading.cpu.as_secs_f64(),
+    let readings = || readings.iter();
+    text::write(
+        out,
+        (
+            "provider_function_cpu_seconds_total",
+            "counter",
+            "CPU time that all replicas of a function have used, ended ones included.",
+        ),
+        readings().map(|it| (text::labels(&it.function), it.cpu.as_secs_f64())),
     );
-    series(
-        "provider_function_memory_bytes",
-        "gauge",
-        "Memory that all replicas of a function hold.",
-        |reading| {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a sample is a float64, exact up to 2^53 bytes"
-            )]
-            let bytes = reading.memory_bytes as f64;
-            bytes
-        },
+    text::write(
+        out,
+        (
+            "provider_function_memory_bytes",
+            "gauge",
+            "Memory that all replicas of a function hold.",
+        ),
+        readings().map(|it| (text::labels(&it.function), it.memory_bytes)),
     );
 }
 

@@ -107,7 +107,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         }
     };
     let ((), usage) = tokio::join!(app.metrics.refresh_services(replicas), usage);
-    let mut response = Response::new(Body::from(app.metrics.text(&usage)));
+    let logs = app.backend.logs.as_ref().and_then(|logs| logs.reading());
+    let mut response = Response::new(Body::from(app.metrics.text(&usage, logs.as_ref())));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static(prometheus::TEXT_FORMAT),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use provider_http::{BasicAuth, Config, Credentials, Role};
+use provider_types::{FunctionLogReading, FunctionRef, LogReading, Namespace};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -302,4 +303,49 @@ async fn a_call_that_outlives_its_function_does_not_bring_the_series_back() {
     let calls =
         r#"provider_function_invocations_total{code="200",function="f",namespace="openfaas-fn"}"#;
     assert_eq!(value(&settled(&server).await, calls), 1.0);
+}
+
+#[tokio::test]
+async fn a_source_that_knows_what_it_keeps_of_log_lines_has_it_in_the_metrics() {
+    let server = start(|s| s).await;
+    let text = metrics(&server).await;
+    assert!(!text.contains("provider_log_"), "{text}");
+
+    let function = FunctionRef::parse_dotted("f.dev", &Namespace::default()).unwrap();
+    let mut reading = LogReading::default();
+    reading.bytes = 4096;
+    reading.segments = 3;
+    reading.dropped.not_taken = 1;
+    reading.dropped.no_room = 20;
+    reading.dropped.failed = 300;
+    reading.functions = vec![FunctionLogReading::new(function, 1024, 12, 5)];
+    *server.backend.log_reading.lock().unwrap() = Some(reading);
+    let text = metrics(&server).await;
+    for (series, expected) in [
+        ("provider_log_bytes", 4096.0),
+        ("provider_log_segments", 3.0),
+        (
+            "provider_log_dropped_lines_total{reason=\"not_taken\"}",
+            1.0,
+        ),
+        ("provider_log_dropped_lines_total{reason=\"no_room\"}", 20.0),
+        (
+            "provider_log_dropped_lines_total{reason=\"write_failed\"}",
+            300.0,
+        ),
+    ] {
+        assert_eq!(value(&text, series), expected, "{series}");
+    }
+    let of_function = |name: &str| {
+        value(
+            &text,
+            &format!("{name}{{function=\"f\",namespace=\"dev\"}}"),
+        )
+    };
+    assert_eq!(of_function("provider_function_log_bytes"), 1024.0);
+    assert_eq!(of_function("provider_function_log_lines_total"), 12.0);
+    assert_eq!(
+        of_function("provider_function_log_dropped_lines_total"),
+        5.0
+    );
 }

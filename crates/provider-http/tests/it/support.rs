@@ -12,8 +12,8 @@ use provider_types::wire::{FunctionNamespace, FunctionStatus, ProviderInfo, Vers
 use provider_types::{
     Call, CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace, DeleteSecret,
     DeployFunction, Endpoint, FunctionRef, FunctionSpec, GetFunction, GetNamespace, Line,
-    ListFunctions, ListNamespaces, ListSecrets, LogEvent, LogRequest, LogSource, LogStream,
-    Namespace, NamespaceStore, Outcome, Provider, ProviderError, ResolveError, Resolver,
+    ListFunctions, ListNamespaces, ListSecrets, LogEvent, LogReading, LogRequest, LogSource,
+    LogStream, Namespace, NamespaceStore, Outcome, Provider, ProviderError, ResolveError, Resolver,
     ScaleFunction, SecretName, SecretStore, Telemetry, UpdateFunction, UpdateNamespace,
     UpdateSecret,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Memory {
     /// Set once a call to `slow` has run to its end, or was given up.
     pub(crate) slow_done: AtomicBool,
     pub(crate) slow_dropped: Arc<AtomicBool>,
+    /// What the metrics say of the logs.
+    pub(crate) log_reading: Mutex<Option<LogReading>>,
     pub(crate) slow_begun: tokio::sync::Notify,
 }
 
@@ -311,6 +313,10 @@ impl LogSource for Memory {
                 }
             },
         )))
+    }
+
+    fn reading(&self) -> Option<LogReading> {
+        self.log_reading.lock().unwrap().clone()
     }
 }
 

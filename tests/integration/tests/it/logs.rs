@@ -35,6 +35,39 @@ async fn lines_until(provider: &Provider, name: &str, last: &str) -> Vec<String>
     }
 }
 
+#[tokio::test]
+async fn what_is_kept_of_each_functions_lines_is_in_the_metrics() {
+    let place = Place::new();
+    let provider = place.start().await;
+    deploy(&place, &provider, "writes", "seq 1 5000").await;
+    provider.called("writes", "").await;
+    lines_until(&provider, "writes", "5000").await;
+    let metrics = provider.get("/metrics").await.text().await.unwrap();
+    let value = |series: &str| -> u64 {
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series}: {metrics}"))
+            .parse()
+            .unwrap()
+    };
+    let of_function = "{function=\"writes\",namespace=\"openfaas-fn\"}";
+    // The watchdog has lines of its own.
+    let lines = value(&format!("provider_function_log_lines_total{of_function}"));
+    assert!((5_000..5_010).contains(&lines), "{lines}");
+    let bytes = value("provider_log_bytes");
+    assert!(bytes > 23_000, "{bytes}");
+    assert_eq!(
+        value(&format!("provider_function_log_bytes{of_function}")),
+        bytes
+    );
+    assert_eq!(value("provider_log_segments"), 1);
+    for reason in ["not_taken", "no_room", "write_failed"] {
+        let dropped = format!("provider_log_dropped_lines_total{{reason=\"{reason}\"}}");
+        assert_eq!(value(&dropped), 0);
+    }
+}
+
 /// Writes 60 MB in 60,000 numbered lines.
 const LONG_LINES: &str =
     "long=$(head -c 1000 /dev/zero | tr '\\0' x)\nseq -f \"%.0f $long\" 1 60000\necho end";

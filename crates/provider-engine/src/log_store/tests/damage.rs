@@ -160,7 +160,7 @@ async fn a_disk_that_takes_nothing_costs_lines_that_are_counted_and_nobody_waits
     fs::write(&dir, "in the way").unwrap();
     write_numbers(&log, 0..1_000).await;
     bench.store.flush().await;
-    assert_eq!(bench.store.stats().dropped_lines, 1_000);
+    assert_eq!(bench.store.reading().dropped.failed, 1_000);
     fs::remove_file(&dir).unwrap();
     fs::rename(&aside, &dir).unwrap();
     write(&log, "i", &["after"]).await;

@@ -97,6 +97,6 @@ async fn a_follower_that_begins_at_any_moment_sees_every_line_once() {
         }
         bench.store.flush().await;
         assert!(bench.segments().len() > 4);
-        assert_eq!(bench.store.stats().dropped_lines, 0);
+        assert_eq!(bench.store.reading().dropped, DroppedLines::default());
     }
 }
