@@ -256,6 +256,28 @@ impl Ledger {
         memory.min(cpu)
     }
 
+    /// What is promised beyond what the host has, in words; `None` where it has enough. So it can be
+    /// with functions that were deployed on another host.
+    pub(crate) fn excess(&self) -> Option<String> {
+        let books = self.books();
+        let both = [
+            (false, books.memory, self.host.memory_bytes),
+            (true, books.millicores, self.host.millicores),
+        ];
+        let beyond = both.into_iter().filter_map(|(cpu, promised, has)| {
+            let has = has.map(u128::from).filter(|has| promised > *has)?;
+            let amount = |of| Amount { cpu, of };
+            Some(format!(
+                "{} of {} where the host has {}",
+                amount(promised),
+                if cpu { "CPU" } else { "memory" },
+                amount(has)
+            ))
+        });
+        let beyond: Vec<String> = beyond.collect();
+        (!beyond.is_empty()).then(|| beyond.join(", and "))
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }

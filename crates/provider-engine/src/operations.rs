@@ -17,6 +17,9 @@ use crate::store::{FunctionRecord, PreviousRecord};
 /// How long an operation waits for another version to let go of the state.
 const GAP: Duration = Duration::from_secs(5);
 
+/// How long writing down a number of replicas waits for a start.
+const LONGEST_SETTLING: Duration = Duration::from_secs(1);
+
 /// When a caller should try again whose operation did not begin.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -217,6 +220,9 @@ pub(crate) async fn scale(
 /// In its turn, so that it never comes after what a client asked for later. A restart without it
 /// finds an older number, which the calls correct as they did before.
 pub(crate) async fn keep_scale(inner: Arc<Inner>, function: Arc<Function>) {
+    // A write to the disk holds up others there, such as a start from zero makes: it comes after.
+    let settled = function.until(|state| state.is_settled().then_some(()));
+    let _ = tokio::time::timeout(LONGEST_SETTLING, settled).await;
     let name = function.function.clone();
     let _turn = inner.locks.lock(&name).await;
     let _writing = function.writing.lock().await;

@@ -65,6 +65,11 @@ pub(crate) fn begin(
             inner.spawn(life);
         }
     }
+    if let Some(excess) = inner.ledger.excess() {
+        tracing::warn!(
+            "the functions from before were promised {excess}: they are started all the same"
+        );
+    }
     for instance in running.into_values().flatten() {
         tracing::info!(
             function = %instance.function,

@@ -739,6 +739,12 @@ impl State {
             .find_map(|instance| instance.unready.as_deref())
     }
 
+    /// Whether no call waits for a first replica that may come soon.
+    pub(crate) fn is_settled(&self) -> bool {
+        let waits = self.replicas > 0 && self.trouble.retry_at.is_none();
+        !waits || self.leaving || self.available() > 0
+    }
+
     /// How many instances take calls.
     pub(crate) fn available(&self) -> u64 {
         let serving =

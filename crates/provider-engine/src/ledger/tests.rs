@@ -127,3 +127,24 @@ fn amounts_are_short() {
     assert_eq!(shown(true, 2050), "2.05 cores");
     assert_eq!(shown(true, 100), "0.1 cores");
 }
+
+#[test]
+fn what_was_promised_beyond_the_host_is_said_with_both_numbers() {
+    let ledger = ledger();
+    let record = |name: &str, memory: &str, cpu: &str| {
+        let spec = spec(name, (memory, cpu), ("", ""));
+        ledger.record(&spec.function, Claim::of(&spec, 2));
+    };
+    record("f", "4Gi", "500m");
+    assert_eq!(ledger.excess(), None);
+    record("g", "1Gi", "");
+    assert_eq!(
+        ledger.excess().unwrap(),
+        "10 GiB of memory where the host has 8 GiB"
+    );
+    record("h", "", "1");
+    assert_eq!(
+        ledger.excess().unwrap(),
+        "10 GiB of memory where the host has 8 GiB, and 3 cores of CPU where the host has 2 cores"
+    );
+}

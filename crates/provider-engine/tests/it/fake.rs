@@ -61,6 +61,8 @@ pub(crate) struct Fake {
     pub(crate) refreshes: AtomicUsize,
     /// How many more stops are refused.
     pub(crate) refused_stops: AtomicUsize,
+    /// How many more lists are refused.
+    pub(crate) refused_lists: AtomicUsize,
     starting: AtomicUsize,
     pub(crate) most_starting: AtomicUsize,
 }
@@ -150,6 +152,11 @@ impl Fake {
     pub(crate) fn find(&self) {
         self.seen().deaf = false;
         self.tell(&RuntimeEvent::Back);
+    }
+
+    /// Ends the events of all who listen now.
+    pub(crate) fn hang_up(&self) {
+        self.seen().listeners.clear();
     }
 }
 
@@ -250,14 +257,7 @@ impl Runtime for Shared {
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError> {
         let mut seen = self.0.seen();
         seen.stops.push((id.clone(), grace, Instant::now()));
-        let refused = &self.0.refused_stops;
-        let one_less = |left: usize| left.checked_sub(1);
-        if refused
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-            .is_ok()
-        {
-            return Err(ProviderError::unavailable("not now"));
-        }
+        one_less(&self.0.refused_stops)?;
         seen.running.remove(id);
         seen.logs.remove(id);
         Ok(())
@@ -271,6 +271,7 @@ impl Runtime for Shared {
     }
 
     async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError> {
+        one_less(&self.0.refused_lists)?;
         let seen = self.0.seen();
         let all = seen.running.values().chain(seen.ended.values());
         Ok(all.cloned().collect())
@@ -317,6 +318,15 @@ impl Runtime for Shared {
             receiver,
             |mut receiver| async move { Some((receiver.recv().await?, receiver)) },
         )))
+    }
+}
+
+/// Refuses for as often as is left.
+fn one_less(left: &AtomicUsize) -> Result<(), ProviderError> {
+    let one_less = |left: usize| left.checked_sub(1);
+    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+        Ok(_) => Err(ProviderError::unavailable("not now")),
+        Err(_) => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use provider_engine::{
     Engine, EngineConfig, EngineError, FAILURES_ANNOTATION, LAST_ERROR_ANNOTATION,
     LAST_EXIT_ANNOTATION,
 };
-use provider_types::{ExitReason, InstanceId, Lease, RuntimeEvent};
+use provider_types::{Call, ExitReason, InstanceId, Lease, Resolver, RuntimeEvent};
 use tokio::time::Instant;
 
 use crate::fake::{Bench, Fake, Shared, function, spec, with_env, with_label};
@@ -182,6 +182,42 @@ async fn what_got_ready_or_ended_while_events_were_lost_is_found_with_its_cause(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_back_and_does_not_list_is_asked_again_ever_less_often() {
+    let bench = Bench::new().await;
+    bench.deploy(spec("f", "ready")).await.unwrap();
+    bench.fake.lose();
+    let f = ids(&bench, "ready").remove(0);
+    bench.fake.crash(&f, ExitReason::OutOfMemory);
+    bench.fake.refused_lists.store(5, Ordering::SeqCst);
+    let back = Instant::now();
+    bench.fake.find();
+    bench
+        .until("f again", |fake| fake.starts_of("ready").len() == 2)
+        .await;
+    // Five pauses that double from a quarter of a second, and one before the start.
+    let took = back.elapsed();
+    assert!(
+        (Duration::from_secs(6)..Duration::from_secs(10)).contains(&took),
+        "{took:?}"
+    );
+    let status = bench.status("f").await.unwrap();
+    assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "out of memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_end_are_asked_for_anew_and_what_was_missed_is_found() {
+    let bench = Bench::new().await;
+    bench.deploy(spec("f", "ready")).await.unwrap();
+    let f = ids(&bench, "ready").remove(0);
+    bench.fake.hang_up();
+    bench.fake.crash(&f, ExitReason::Code(3));
+    bench.available("f", 0).await;
+    bench.available("f", 1).await;
+    let status = bench.status("f").await.unwrap();
+    assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "exit code 3");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_nobody_knows_is_ended_when_the_runtime_is_back() {
     let bench = Bench::new().await;
     bench.deploy(spec("f", "ready")).await.unwrap();
@@ -193,6 +229,26 @@ async fn an_instance_that_nobody_knows_is_ended_when_the_runtime_is_back() {
         .await;
     assert_eq!(bench.fake.stops()[0].0.as_str(), "stranger");
     assert_eq!(bench.status("f").await.unwrap().available_replicas, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_call_woke_it_is_written_down_once_it_is_ready_and_not_in_the_way_of_that() {
+    let mut bench = Bench::new().await;
+    bench.deploy(spec("f", "ready:500")).await.unwrap();
+    bench.scale("f", 0).await.unwrap();
+    bench.until("none", |fake| fake.running().is_empty()).await;
+    for (after, replicas) in [(300, 0), (2000, 1)] {
+        let resolver = bench.engine.resolver();
+        let call = tokio::spawn(async move {
+            let f = function("f");
+            drop(resolver.resolve(Call::new(&f)).await);
+        });
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        call.abort();
+        let restarted = killed(bench).await;
+        assert_eq!(restarted.status("f").await.unwrap().replicas, replicas);
+        bench = restarted;
+    }
 }
 
 #[tokio::test(start_paused = true)]
