@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{future, io};
 
 use provider_types::{
-    ExitReason, InstanceId, InstanceState, InstanceStats, LogOutput, RuntimeEvent,
+    ExitReason, FunctionRef, InstanceId, InstanceState, InstanceStats, LogOutput, RuntimeEvent,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -46,10 +46,17 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Started {
     child: Child,
-    pid: Pid,
+    counted: Counted,
     link: StdUnixStream,
-    pub(crate) lines: LineSource,
+    lines: LineSource,
     copies: Vec<JoinHandle<()>>,
+}
+
+/// A watchdog that is known as one, so that it is not taken for an orphan.
+#[derive(Debug)]
+struct Counted {
+    pid: Pid,
+    shared: Arc<Shared>,
 }
 
 /// An instance, to be told to stop.
@@ -109,19 +116,19 @@ impl Shared {
     }
 }
 
-/// Starts a watchdog. Blocks for as long as starting a process takes; needs a tokio runtime.
+/// Starts a watchdog, which waits to be told what to run: [`supervise`] tells it, and one that is
+/// dropped ends. Blocks for as long as starting a process takes; needs a tokio runtime.
 pub(crate) fn spawn(
     config: &ProcessConfig,
-    launch: &Launch,
-    group: &Group,
-    shared: &Shared,
+    function: &FunctionRef,
+    shared: &Arc<Shared>,
 ) -> io::Result<Started> {
     let (ours, theirs) = StdUnixStream::pair()?;
     let mut command = std::process::Command::new(&config.watchdog.program);
     command
         .arg0(&config.watchdog.name)
         .args(&config.watchdog.arguments)
-        .arg(&launch.function)
+        .arg(function.to_string())
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -139,9 +146,10 @@ pub(crate) fn spawn(
         .ok_or_else(|| io::Error::other("the watchdog ended before it began"))?;
     watchdogs.insert(pid.as_raw_nonzero().get());
     drop(watchdogs);
-    // It has started nothing yet: it waits to be told what. Where this fails it is dropped, which
-    // ends it.
-    group.enter(pid.as_raw_nonzero().get())?;
+    let counted = Counted {
+        pid,
+        shared: shared.clone(),
+    };
 
     let (sink, lines) = lines::channel();
     let mut copies = Vec::new();
@@ -157,11 +165,25 @@ pub(crate) fn spawn(
     }
     Ok(Started {
         child,
-        pid,
+        counted,
         link: ours,
         lines,
         copies,
     })
+}
+
+impl Started {
+    /// The watchdog's process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.counted.pid.as_raw_nonzero().get()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let pid = self.pid.as_raw_nonzero().get();
+        self.shared.watchdogs().remove(&pid);
+    }
 }
 
 impl Handle {
@@ -217,10 +239,10 @@ pub(crate) fn supervise(
 ) -> (Handle, LineSource) {
     let (stop, stops) = mpsc::channel(4);
     let (ended_sender, ended) = watch::channel(None);
-    let pid = started.pid.as_raw_nonzero().get();
+    let pid = started.pid();
     let Started {
         child,
-        pid: raw,
+        counted,
         link,
         lines,
         copies,
@@ -232,7 +254,7 @@ pub(crate) fn supervise(
         let mut watched = Watched {
             id: id.clone(),
             child,
-            pid: raw,
+            pid: counted.pid,
             group: own_group,
             ready: own_ready,
             stops,
@@ -245,7 +267,7 @@ pub(crate) fn supervise(
         let (orphans, group) = (shared.clone(), watched.group.clone());
         let swept = tokio::task::spawn_blocking(move || {
             let ended = group.end();
-            orphans.watchdogs().remove(&pid);
+            drop(counted);
             (ended, orphans.end_orphans(&mark))
         })
         .await;

@@ -16,8 +16,6 @@ use crate::sandbox::Rules;
 /// Everything that the watchdog of one instance needs to know.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Launch {
-    /// `NAME.NAMESPACE`, for messages.
-    pub(crate) function: String,
     /// The program's absolute path and its arguments; empty in the mode `static`.
     pub(crate) command: Vec<String>,
     /// Where the program runs.

@@ -16,7 +16,7 @@ use crate::instance_dir::SOCKET;
 /// Between two tries of an instance that is not ready yet: an eighth of the time that it took so far,
 /// so that little is lost of a quick start and a slow one is not asked all the time; at most
 /// [`LONGEST_PAUSE`] or the period of its annotations.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A status line is longer than this only by mistake.
@@ -106,7 +106,7 @@ impl Readiness {
                 return;
             }
             let pause = (begun.elapsed() / 8).max(FIRST_PAUSE).min(longest);
-            tokio::time::sleep(if ready { longest } else { pause }).await;
+            rest(if ready { longest } else { pause }).await;
         }
     }
 
@@ -136,6 +136,17 @@ impl Readiness {
                 .await
             }
         }
+    }
+}
+
+/// Sleeps. tokio's timers are one to two milliseconds late, which is as long as a small program takes
+/// to start; so what is shorter is slept on the thread itself, which has nothing better to do.
+async fn rest(pause: Duration) {
+    if pause < Duration::from_millis(2) {
+        std::thread::sleep(pause);
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -228,8 +228,15 @@ impl Inner {
     }
 
     /// Starts an instance that there is not. Blocks.
+    ///
+    /// Starting a process takes as long as all the rest, which goes on meanwhile.
     fn start(&self, spec: &InstanceSpec) -> Result<RuntimeInstance, ProviderError> {
+        let failed = |what: &'static str| {
+            move |error: io::Error| ProviderError::internal(what).with_cause(error)
+        };
         let function = &spec.function;
+        let started = instance::spawn(&self.config, &function.function, &self.shared)
+            .map_err(failed("the watchdog could not be started"))?;
         let program = self.resolve(function)?;
         let readiness = Readiness::of(function)?;
         let port = match &program.mode {
@@ -241,9 +248,6 @@ impl Inner {
         };
         let listens = listens(&program.mode, port.as_ref())?;
 
-        let failed = |what: &'static str| {
-            move |error: io::Error| ProviderError::internal(what).with_cause(error)
-        };
         let path = self.place.path().join(spec.id.as_str());
         let secrets = match &self.secrets {
             Ok(place) => place.path().join(spec.id.as_str()),
@@ -264,15 +268,14 @@ impl Inner {
                 return Err(failed("the limits could not be set")(error));
             }
         };
+        // It has started nothing yet: it waits to be told what.
+        if let Err(error) = group.enter(started.pid()) {
+            drop(started);
+            group.end();
+            let _ = dir.remove();
+            return Err(failed("the limits could not be set")(error));
+        }
         let launch = self.launch(function, &program, &dir, readiness, listens, &group);
-        let started = match instance::spawn(&self.config, &launch, &group, &self.shared) {
-            Ok(started) => started,
-            Err(error) => {
-                group.end();
-                let _ = dir.remove();
-                return Err(failed("the watchdog could not be started")(error));
-            }
-        };
         let mut shown = RuntimeInstance::new(spec.id.clone(), function.function.clone(), endpoint);
         shown.unready = program.mode.unready(listens);
         let mark = format!("{MARK}={}", dir.secrets().display());
@@ -353,7 +356,6 @@ impl Inner {
             }
         });
         Launch {
-            function: spec.function.to_string(),
             command: program.command.clone(),
             environment: environment::environment(spec, place),
             settings: self.settings(spec, listens),

