@@ -34,6 +34,8 @@ pub struct Applier {
     applied: BTreeMap<FunctionRef, Applied>,
     /// Those that could not be brought to what they are to be, and what was said of them.
     failed: BTreeMap<FunctionRef, String>,
+    /// Something failed that may be otherwise later although no file changes.
+    unfinished: bool,
     known_secrets: BTreeMap<SecretKey, u64>,
     hasher: RandomState,
 }
@@ -108,6 +110,7 @@ impl Applier {
             namespaces: None,
             applied: BTreeMap::new(),
             failed: BTreeMap::new(),
+            unfinished: false,
             known_secrets: BTreeMap::new(),
             hasher: RandomState::new(),
         }
@@ -137,6 +140,7 @@ impl Applier {
         let wanted: BTreeSet<&FunctionRef> = named.collect();
         self.applied.retain(|name, _| wanted.contains(name));
         self.failed.retain(|name, _| wanted.contains(name));
+        self.unfinished = false;
         let mut steps = Vec::new();
         let namespaces = self.make_namespaces(stack).await;
         for namespace in &namespaces {
@@ -156,7 +160,10 @@ impl Applier {
                         ready.push((function, wanted));
                     }
                 }
-                Err(problem) => steps.extend(self.failed(&function.spec.function, problem)),
+                Err(problem) => {
+                    self.unfinished = true;
+                    steps.extend(self.failed(&function.spec.function, problem));
+                }
             }
         }
         let mut work = Vec::new();
@@ -185,11 +192,20 @@ impl Applier {
                     step.warnings = outcome.warnings;
                     steps.push(step);
                 }
-                Err(error) => steps.extend(self.failed(name, refused(function, error))),
+                Err(error) => {
+                    self.unfinished |= may_pass(&error);
+                    steps.extend(self.failed(name, refused(function, error)));
+                }
             }
         }
         steps.sort_by(|a, b| a.function.cmp(&b.function));
         steps
+    }
+
+    /// Whether it is worth to apply the same once more a while later.
+    #[cfg(feature = "watch")]
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// The next time it is tried again, even if nothing in its specification has changed. Gives
@@ -234,7 +250,7 @@ impl Applier {
 
     /// Removes what came from one of the files and is no longer wanted.
     async fn remove_leftovers(
-        &self,
+        &mut self,
         namespace: &Namespace,
         files: &[PathBuf],
         wanted: &BTreeSet<&FunctionRef>,
@@ -256,6 +272,7 @@ impl Applier {
             let request = DeleteFunction::new(context(), name.clone());
             let outcome = match self.provider.delete_function(request).await {
                 Err(error) if !error.is_not_found() => {
+                    self.unfinished |= may_pass(&error);
                     let message = format!("function {name} could not be removed");
                     Err(Problem::new(file, None, message).because(error))
                 }
@@ -326,6 +343,11 @@ fn name_of(status: &FunctionStatus, namespace: &Namespace) -> Option<FunctionRef
 
 fn context() -> CallContext {
     CallContext::new("stack")
+}
+
+/// Whether what failed may be done later: a disk is full, another version of the provider takes over.
+fn may_pass(error: &ProviderError) -> bool {
+    error.kind() != ErrorKind::InvalidArgument
 }
 
 fn refused(function: &StackFunction, error: ProviderError) -> Problem {

@@ -19,6 +19,8 @@ use crate::watches::Watches;
 const SOON: Duration = Duration::from_secs(2);
 /// So often in a row is no accident, nor a person.
 const OFTEN: u32 = 5;
+/// What failed for no reason of its own is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// The longest that such a program waits to be deployed again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -101,7 +103,7 @@ impl Follower {
     /// or the program of a function. Goes on until it is dropped. Must run on a tokio runtime.
     ///
     /// A function whose files have changed is updated, others are not touched. Files that cannot
-    /// be used change nothing.
+    /// be used change nothing. What the back-end could not do for now is tried again after a while.
     ///
     /// # Errors
     /// When the system does not tell of changes any more.
@@ -119,6 +121,10 @@ impl Follower {
                         if let Some(program) = self.programs.get_mut(&step.function) {
                             program.at = Instant::now();
                         }
+                    }
+                    if self.applier.is_unfinished() {
+                        let again = Instant::now() + TRY_AGAIN;
+                        next = Some(next.map_or(again, |next| next.min(again)));
                     }
                     if !steps.is_empty() {
                         tell(News::Applied(steps));

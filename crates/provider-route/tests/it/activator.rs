@@ -225,6 +225,7 @@ async fn a_wish_that_fails_is_told_to_all_who_wait_and_tried_again_by_the_next()
         };
         assert_eq!(reason.as_deref(), Some("the host is full"));
     }
+    assert_eq!(world.slot.waiting(), 0);
     let asked = world.wishes();
     *world.answer.lock().unwrap() = Answer::ReadyAfter(1, 1);
     world.call().await.unwrap();
@@ -298,6 +299,7 @@ async fn activity_is_what_is_in_flight_what_waits_and_what_came_since() {
     let waits = world.spawn();
     sleep(Duration::from_millis(1)).await;
     assert!(world.slot.take_activity());
+    assert!(world.slot.take_activity(), "it still waits");
     waits.abort();
     drop(waits.await);
     assert!(!world.slot.take_activity());

@@ -317,8 +317,11 @@ fn a_replica_to_avoid_is_avoided_while_there_is_another() {
     let first = slot.add(endpoint(1), None);
     let second = slot.add(endpoint(2), at_most(1));
     let avoiding = Call::new(&figlet).avoiding(Some(first.endpoint()));
+    for _ in 0..20 {
+        let lease = at_once(&table, avoiding).unwrap().unwrap();
+        assert_eq!(port_of(&lease), 2);
+    }
     let lease = at_once(&table, avoiding).unwrap().unwrap();
-    assert_eq!(port_of(&lease), 2);
     // The other one is full: better the one that failed than none.
     assert_eq!(port_of(&at_once(&table, avoiding).unwrap().unwrap()), 1);
     drop(lease);
@@ -346,6 +349,18 @@ async fn a_replica_that_refuses_gets_no_calls_for_a_while() {
     tokio::time::advance(Duration::from_secs(2)).await;
     let lease = table.resolve(Call::new(&figlet)).await.unwrap();
     assert_eq!(port_of(&lease), refused);
+}
+
+#[test]
+fn a_replica_whose_calls_fail_in_another_way_keeps_its_calls() {
+    let (table, slot, figlet) = table_with("figlet");
+    let one = slot.add(endpoint(1), None);
+    let two = slot.add(endpoint(2), None);
+    let lease = at_once(&table, Call::new(&figlet)).unwrap().unwrap();
+    lease.report(Report::Reset);
+    drop(lease);
+    let _held = [1, 2].map(|_| at_once(&table, Call::new(&figlet)).unwrap().unwrap());
+    assert_eq!((one.in_flight(), two.in_flight()), (1, 1));
 }
 
 #[test]
@@ -459,6 +474,7 @@ async fn a_suspended_replica_gets_no_calls_and_comes_back_with_those_it_has() {
     // It still has its call, and its limit.
     slot.resume(&one);
     slot.resume(&one);
+    assert_eq!(slot.replicas().len(), 2);
     slot.suspend(&two);
     assert!(at_once(&table, Call::new(&f)).is_none());
     drop(held);

@@ -24,6 +24,8 @@ struct State {
     asked: Vec<String>,
     /// The function that is refused.
     refuse: Option<String>,
+    /// How many changes are refused for now.
+    busy: usize,
 }
 
 impl Backend {
@@ -42,6 +44,11 @@ impl Backend {
 
     pub(crate) fn refuse(&self, function: Option<&str>) {
         self.state().refuse = function.map(str::to_owned);
+    }
+
+    /// Refuses so many changes, each for now only.
+    pub(crate) fn be_busy(&self, times: usize) {
+        self.state().busy = times;
     }
 
     pub(crate) fn secret(&self, name: &str) -> Option<Vec<u8>> {
@@ -63,6 +70,10 @@ impl Backend {
         state.asked.push(format!("{verb} {}", spec.function));
         if state.refuse.as_deref() == Some(spec.function.name.as_str()) {
             return Err(ProviderError::invalid("no such program"));
+        }
+        if state.busy > 0 {
+            state.busy -= 1;
+            return Err(ProviderError::unavailable("another version takes over"));
         }
         if state.functions.contains_key(&spec.function) == new {
             return Err(if new {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Longer than it takes to notice a change, by far.
 const A_WHILE: Duration = Duration::from_secs(1);
 
+/// How long it takes until something is tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
+
 /// A stack that is followed.
 struct Following {
     news: mpsc::UnboundedReceiver<String>,
@@ -264,6 +267,27 @@ async fn what_was_refused_is_tried_again_when_its_program_comes() {
     backend.refuse(None);
     files.write("a/run.sh", "x");
     following.until("a deployed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_done_for_now_is_tried_again_by_itself() {
+    let (files, backend) = two();
+    let mut following = Following::start(&files, &backend).await;
+    following.until("a deployed, b deployed").await;
+    backend.be_busy(2);
+    files.write("a/run.sh", "two");
+    let failed = "stack.yaml:5:3: function a.openfaas-fn could not be deployed: another version \
+                  takes over";
+    assert_eq!(following.next().await, failed);
+    assert_eq!(following.next().await, "a updated");
+    // What is wrong for good waits for a file.
+    backend.refuse(Some("b"));
+    files.write("b/run.sh", "two");
+    assert!(following.next().await.contains("no such program"));
+    backend.refuse(None);
+    timeout(TRIED_AGAIN + A_WHILE, following.news.recv())
+        .await
+        .expect_err("it was tried again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
