@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use provider_route::Replica;
 use provider_types::{
     ExitReason, FunctionSpec, InstanceId, InstanceSpec, LogChunk, LogOutput, ProviderError,
 };
@@ -79,6 +80,10 @@ pub(crate) async fn live(
                 ended: false,
             };
             function.signal(Signal::Failed(id.clone(), failure));
+            // It may have served: its secrets came too late, or it was taken over without them.
+            if let Ok(Leave { replica, .. }) = leave.await {
+                drain(&inner, &id, &version, replica).await;
+            }
             Some(Ended::Unknown)
         }
     };
@@ -192,22 +197,7 @@ async fn serve(
         function.signal(Signal::Failed(id.clone(), failure));
         return Some(Ended::Known);
     }
-    let grace = intake::stop_grace(&version.spec, inner.config.stop_grace);
-    let until = Instant::now() + grace;
-    if let Some(replica) = replica
-        && tokio::time::timeout_at(until, replica.drained())
-            .await
-            .is_err()
-    {
-        tracing::warn!(
-            instance = %id,
-            in_flight = replica.in_flight(),
-            "calls did not end within {grace:?}: the instance is stopped all the same"
-        );
-    }
-    let left = until
-        .saturating_duration_since(Instant::now())
-        .max(LEAST_STOP.min(grace));
+    let left = drain(inner, id, version, replica).await;
     let stopped = inner.runtime.stop(id, left).await;
     lines.end().await;
     match stopped {
@@ -221,6 +211,31 @@ async fn serve(
             Some(Ended::Unknown)
         }
     }
+}
+
+/// Waits until the calls of an instance have ended, or their time is over; says how long it has then
+/// to end itself.
+async fn drain(
+    inner: &Inner,
+    id: &InstanceId,
+    version: &Version,
+    replica: Option<Replica>,
+) -> Duration {
+    let grace = intake::stop_grace(&version.spec, inner.config.stop_grace);
+    let until = Instant::now() + grace;
+    if let Some(replica) = replica
+        && tokio::time::timeout_at(until, replica.drained())
+            .await
+            .is_err()
+    {
+        tracing::warn!(
+            instance = %id,
+            in_flight = replica.in_flight(),
+            "calls did not end within {grace:?}: the instance is stopped all the same"
+        );
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    left.max(LEAST_STOP.min(grace))
 }
 
 /// How an instance ended, for the status.

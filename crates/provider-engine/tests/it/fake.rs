@@ -63,6 +63,8 @@ pub(crate) struct Fake {
     pub(crate) refused_stops: AtomicUsize,
     /// How many more lists are refused.
     pub(crate) refused_lists: AtomicUsize,
+    /// How many more refreshes of secrets are refused.
+    pub(crate) refused_refreshes: AtomicUsize,
     starting: AtomicUsize,
     pub(crate) most_starting: AtomicUsize,
 }
@@ -292,6 +294,7 @@ impl Runtime for Shared {
         let earlier = self.0.refreshes.fetch_add(1, Ordering::SeqCst);
         let takes = 100_u64.checked_shr(u32::try_from(earlier).unwrap());
         tokio::time::sleep(Duration::from_millis(takes.unwrap_or(0))).await;
+        one_less(&self.0.refused_refreshes)?;
         let mut seen = self.0.seen();
         seen.refreshed.push((function.clone(), secrets.to_vec()));
         for started in &mut seen.starts {

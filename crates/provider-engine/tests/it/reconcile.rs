@@ -8,7 +8,7 @@ use provider_engine::{
     Engine, EngineConfig, EngineError, FAILURES_ANNOTATION, LAST_ERROR_ANNOTATION,
     LAST_EXIT_ANNOTATION,
 };
-use provider_types::{Call, ExitReason, InstanceId, Lease, Resolver, RuntimeEvent};
+use provider_types::{Call, ExitReason, InstanceId, Lease, Resolver, RuntimeEvent, SecretName};
 use tokio::time::Instant;
 
 use crate::fake::{Bench, Fake, Shared, function, spec, with_env, with_label};
@@ -70,6 +70,33 @@ async fn instances_that_outlive_a_killed_provider_are_taken_over_and_serve_at_on
     assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "out of memory");
     bench.scale("f", 0).await.unwrap();
     bench.until("none", |fake| fake.running().is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_get_its_secrets_ends_its_calls_before_another_takes_its_place() {
+    let bench = Bench::with(lasting(), |_| {}).await;
+    bench.secret("key", b"value").await;
+    let mut reading = spec("f", "ready");
+    reading.secrets.push(SecretName::new("key").unwrap());
+    bench.deploy(reading).await.unwrap();
+    let before = bench.fake.running();
+
+    bench.fake.refused_refreshes.store(1, Ordering::SeqCst);
+    let bench = killed(bench).await;
+    let lease = bench.call("f").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let status = bench.status("f").await.unwrap();
+    assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "start failed");
+    assert_eq!(
+        bench.fake.running(),
+        before,
+        "it was stopped under its call"
+    );
+    drop(lease);
+    bench
+        .until("another", |fake| fake.starts_of("ready").len() == 2)
+        .await;
+    assert!(!bench.fake.running().contains(&before[0]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,6 +103,7 @@ fn draw_version(world: &World, name: &FunctionRef) -> (FunctionSpec, Version) {
     let mut version = Version {
         tag,
         may_fail: bad || world.troubles.any(),
+        crashes: ["crash", "memory"].contains(&image),
         min: (world.chance(40) && !single).then(|| 1 + world.below(3)),
         most: (world.chance(15) && !single).then_some(4),
         single,
@@ -465,22 +466,25 @@ fn check_exit(world: &World, status: &FunctionStatus) {
     }
 }
 
+/// Lets an instance end, if there is one.
+pub(crate) fn crash_one(world: &World) {
+    let ids: Vec<_> = world.runtime().all.keys().cloned().collect();
+    if !ids.is_empty() {
+        let reasons = [
+            ExitReason::Signal(9),
+            ExitReason::OutOfMemory,
+            ExitReason::Code(1),
+        ];
+        end(world, world.pick(&ids), world.pick(&reasons).clone());
+    }
+}
+
 /// What goes wrong, until the troubles are over.
 pub(crate) async fn mischief(world: Arc<World>) {
     loop {
         tokio::time::sleep(world.millis(100, 8_000)).await;
         match world.below(3) {
-            0 if world.troubles.instances_crash => {
-                let ids: Vec<_> = world.runtime().all.keys().cloned().collect();
-                if !ids.is_empty() {
-                    let reasons = [
-                        ExitReason::Signal(9),
-                        ExitReason::OutOfMemory,
-                        ExitReason::Code(1),
-                    ];
-                    end(&world, world.pick(&ids), world.pick(&reasons).clone());
-                }
-            }
+            0 if world.troubles.instances_crash => crash_one(&world),
             1 if world.troubles.lost_events => {
                 set_lost(&world, true);
                 tokio::time::sleep(world.millis(10, 20_000)).await;

@@ -9,7 +9,7 @@ use provider_engine::{
 use provider_types::wire::FunctionStatus;
 use provider_types::{CallContext, FunctionRef, GetFunction, Provider as _};
 
-use crate::clients::{all_functions, call, caller, look, mischief, observer, operator};
+use crate::clients::{all_functions, call, caller, crash_one, look, mischief, observer, operator};
 use crate::runtime::{BAD_IMAGES, FakeRuntime, live, set_lost};
 use crate::world::{Instance, Outcome, World};
 
@@ -73,10 +73,10 @@ fn one_life<F>(
         world.log(format_args!("life {number} begins"));
         let ids: Vec<_> = {
             let mut runtime = world.runtime();
-            runtime
-                .all
-                .values_mut()
-                .for_each(|it| it.told_to_stop = false);
+            for instance in runtime.all.values_mut() {
+                instance.told_to_stop = false;
+                instance.left_over = !world.troubles.survives_restart;
+            }
             runtime.all.keys().cloned().collect()
         };
         for id in ids {
@@ -191,7 +191,13 @@ async fn last_life(world: Arc<World>, engine: Arc<Engine>) -> End {
         client.await.unwrap();
     }
     trouble.abort();
-    set_lost(&world, false);
+    if world.troubles.lost_events {
+        // The last that is lost: nothing that comes later makes up for it.
+        set_lost(&world, true);
+        tokio::time::sleep(world.millis(0, 2_000)).await;
+        crash_one(&world);
+        set_lost(&world, false);
+    }
     tokio::time::sleep(world.millis(0, 5_000)).await;
     world.end_troubles();
     come_to_rest(&world, &engine).await;

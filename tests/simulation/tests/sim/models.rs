@@ -8,6 +8,8 @@ pub(crate) struct Version {
     pub(crate) tag: u32,
     /// It can be expected not to get ready.
     pub(crate) may_fail: bool,
+    /// Its instances get ready and end by themselves.
+    pub(crate) crashes: bool,
     /// How many replicas it has at least, where that is said.
     pub(crate) min: Option<u64>,
     /// How many replicas it may have at most, where it follows its calls.
@@ -30,6 +32,15 @@ pub(crate) struct Wanted {
     pub(crate) version: Version,
     pub(crate) replicas: u64,
     previous: Option<(Version, u64)>,
+}
+
+impl Wanted {
+    /// Whether an instance of it that is ready stays until another one is.
+    pub(crate) fn is_always_there(&self) -> bool {
+        let before = self.previous.map(|(version, _)| version);
+        let mut versions = before.into_iter().chain([self.version]);
+        self.replicas > 0 && versions.all(|it| !it.single && !it.crashes)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -22,6 +22,9 @@ use crate::world::{Instance, World};
 /// The least time that an instance has to finish its calls, unless its function states another.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);
 
+/// How long the runtime does not always answer after it could not be reached.
+const STUMBLES: Duration = Duration::from_secs(1);
+
 /// Images whose instances never stay.
 pub(crate) const BAD_IMAGES: [&str; 6] =
     ["silent", "exit", "crash", "memory", "unstartable", "absent"];
@@ -44,7 +47,14 @@ fn unavailable(call: &str) -> ProviderError {
 impl FakeRuntime {
     fn fate(&self) -> Fate {
         let world = &self.0;
-        if world.runtime().lost && world.chance(70) {
+        let (lost, back_at) = {
+            let runtime = world.runtime();
+            (runtime.lost, runtime.back_at)
+        };
+        // One that has just come back may stumble.
+        let shaky =
+            world.in_trouble() && world.troubles.lost_events && world.now() < back_at + STUMBLES;
+        if lost && world.chance(70) || shaky && world.chance(40) {
             return Fate::FailsBefore;
         }
         if world.in_trouble() && world.troubles.runtime_errors && world.chance(15) {
@@ -140,6 +150,7 @@ impl FakeRuntime {
                 ends_at,
                 ended: None,
                 told_to_stop: false,
+                left_over: false,
                 calls: Default::default(),
                 limit: spec
                     .function
@@ -167,12 +178,41 @@ impl FakeRuntime {
             .ok_or_else(|| unavailable("start"))
     }
 
+    /// Whether an instance is all that a function has for its calls, which it is to have for as long
+    /// as it is deployed, scaled and updated, and the runtime does what it is told.
+    fn is_last_ready(&self, id: &InstanceId) -> bool {
+        let world = &self.0;
+        let function = {
+            let runtime = world.runtime();
+            let ready = |it: &Instance| it.ready && it.lives() && !it.told_to_stop && !it.left_over;
+            let Some(this) = runtime.all.get(id).filter(|this| ready(this)) else {
+                return false;
+            };
+            let function = this.spec.function.function.clone();
+            let of_it = |it: &&Instance| it.spec.function.function == function;
+            let others = runtime.all.values().filter(of_it).filter(|it| ready(it));
+            if others.count() > 1 {
+                return false;
+            }
+            function
+        };
+        let values = world.book().function(&function).values();
+        let mut wanted = values.into_iter();
+        !world.troubles.any() && wanted.all(|it| it.is_some_and(|it| it.is_always_there()))
+    }
+
     /// Whether an instance may be stopped now.
     fn check_stop(&self, id: &InstanceId) {
         let world = &self.0;
         let now = world.now();
-        if world.book().shut_down_by.is_some_and(|by| now >= by) {
+        let shut_down_by = world.book().shut_down_by;
+        if shut_down_by.is_some_and(|by| now >= by) {
             return;
+        }
+        if shut_down_by.is_none() && self.is_last_ready(id) {
+            world.broken(format_args!(
+                "{id} was stopped, and no other instance of its function is ready"
+            ));
         }
         let mut early = Vec::new();
         if let Some(instance) = world.runtime().all.get_mut(id) {
@@ -291,6 +331,7 @@ pub(crate) fn set_lost(world: &World, lost: bool) {
         return;
     }
     runtime.lost = lost;
+    runtime.back_at = world.now();
     let event = if lost {
         RuntimeEvent::Lost
     } else {

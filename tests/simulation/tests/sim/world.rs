@@ -38,7 +38,9 @@ pub(crate) struct Troubles {
 
 impl Troubles {
     fn draw(rng: &mut fastrand::Rng) -> Self {
-        let calm = rng.u8(..5) == 0;
+        let kind = rng.u8(..10);
+        // Nothing is wrong, or nothing but what is deployed.
+        let (calm, only_images) = (kind < 3, kind == 2);
         let mut some = || rng.u8(..5) < 2 && !calm;
         Self {
             runtime_errors: some(),
@@ -47,7 +49,7 @@ impl Troubles {
             repeated_events: some(),
             full_disk: some(),
             instances_crash: some(),
-            bad_images: some(),
+            bad_images: some() || only_images,
             kills: some(),
             survives_restart: some(),
             leaves_instances: some(),
@@ -104,6 +106,8 @@ pub(crate) struct Instances {
     pub(crate) ever: BTreeMap<InstanceId, FunctionRef>,
     pub(crate) listener: Option<mpsc::UnboundedSender<RuntimeEvent>>,
     pub(crate) lost: bool,
+    /// When the engine could see again what happens.
+    pub(crate) back_at: Duration,
 }
 
 pub(crate) struct Instance {
@@ -114,6 +118,8 @@ pub(crate) struct Instance {
     pub(crate) ends_at: Option<(Duration, ExitReason)>,
     pub(crate) ended: Option<(Duration, ExitReason)>,
     pub(crate) told_to_stop: bool,
+    /// It outlived the provider that started it, and the next one has to end it.
+    pub(crate) left_over: bool,
     /// The calls that are in flight, and since when.
     pub(crate) calls: BTreeMap<u64, Duration>,
     pub(crate) limit: usize,
