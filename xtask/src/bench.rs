@@ -36,16 +36,31 @@ struct Contender {
     rates: Vec<f64>,
 }
 
-/// Measures and prints.
+/// What can be measured by itself.
+pub(crate) const PARTS: [&str; 5] = ["calls", "start", "demand", "many", "logs"];
+
+/// Measures the parts that are named, or all, and prints.
 ///
 /// # Errors
 /// When a program is missing, does not start, or answers wrongly.
-pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
-    for (name, package) in [("nginx", "nginx"), ("wrk", "wrk")] {
-        if find_program(name).is_none() && !Path::new("/usr/sbin").join(name).is_file() {
-            bail!("{name} is missing: apt-get install --yes --no-install-recommends {package}");
+pub(crate) fn run(parts: &[String], rounds: u32, seconds: u32) -> Result<()> {
+    build()?;
+    for part in PARTS {
+        if !parts.is_empty() && !parts.iter().any(|it| it == part) {
+            continue;
+        }
+        match part {
+            "calls" => calls(rounds, seconds)?,
+            "start" => start::run()?,
+            "demand" => demand::run()?,
+            "many" => many::run()?,
+            _ => logs::run()?,
         }
     }
+    Ok(())
+}
+
+fn build() -> Result<()> {
     Runner::unlimited().run(&mut cargo(&[
         "build",
         "--release",
@@ -65,8 +80,18 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
         "--bin",
         "faas-process",
     ]))?;
+    std::fs::create_dir_all(target_directory().join("bench"))?;
+    Ok(())
+}
+
+/// What a call through the proxy costs.
+fn calls(rounds: u32, seconds: u32) -> Result<()> {
+    for (name, package) in [("nginx", "nginx"), ("wrk", "wrk")] {
+        if find_program(name).is_none() && !Path::new("/usr/sbin").join(name).is_file() {
+            bail!("{name} is missing: apt-get install --yes --no-install-recommends {package}");
+        }
+    }
     let directory = target_directory().join("bench");
-    std::fs::create_dir_all(&directory)?;
     let cores = std::thread::available_parallelism()?.get();
 
     let upstream_address = free_address()?;
@@ -94,11 +119,7 @@ pub(crate) fn run(rounds: u32, seconds: u32) -> Result<()> {
         }
     }
     report(&contenders);
-    drop(contenders);
-    start::run()?;
-    demand::run()?;
-    many::run()?;
-    logs::run()
+    Ok(())
 }
 
 fn contenders(directory: &Path, upstream: SocketAddr, cores: usize) -> Result<Vec<Contender>> {

@@ -43,6 +43,9 @@ enum Task {
     },
     /// Measures what a call through the proxy costs, beside nginx and Go, and how soon functions answer
     Bench {
+        /// Measures only what is named: calls, start, demand, many, logs
+        #[arg(value_name = "WHAT", value_parser = bench::PARTS)]
+        parts: Vec<String>,
         /// How often each is measured
         #[arg(long, default_value_t = 7)]
         rounds: u32,
@@ -58,7 +61,11 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test { arguments } => test::run(&Runner::unlimited(), &arguments),
         Task::Ci { stages } => ci::run(&stages),
-        Task::Bench { rounds, seconds } => bench::run(rounds, seconds),
+        Task::Bench {
+            parts,
+            rounds,
+            seconds,
+        } => bench::run(&parts, rounds, seconds),
         Task::Tidy => tidy::run(),
     }
 }

@@ -1,19 +1,20 @@
-//! Where log lines go: two writers that the caller gives, each with a task of its own.
+//! Where log lines go: two writers that the caller gives.
 //!
-//! A program that writes faster than its lines are taken is slowed down. The watchdog's own lines
-//! never wait; when they cannot be taken, they are counted and the count is logged.
+//! A program that writes faster than its lines are taken is slowed down: no more of it is held here
+//! than was read at a time. The watchdog's own lines never wait; when they cannot be taken, they are
+//! counted and the count is logged.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use std::{fmt, mem};
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr_iter, memrchr};
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// Messages that may wait for a writer.
+/// Lines of the watchdog's own that may wait.
 const QUEUE: usize = 64;
 /// How long a flush waits for a writer that takes nothing.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -25,10 +26,14 @@ const CUT_MARK: &[u8] = b" [cut: it goes on in the next line]";
 /// own lines to the other. Clones write to the same writers.
 #[derive(Clone)]
 pub struct Logs {
-    stdout: mpsc::Sender<Message>,
-    stderr: mpsc::Sender<Message>,
+    stdout: Writer,
+    stderr: Writer,
+    notes: mpsc::Sender<Note>,
     lost: Arc<AtomicU64>,
 }
+
+/// Whoever holds it writes whole lines.
+type Writer = Arc<Mutex<dyn AsyncWrite + Send + Unpin>>;
 
 /// Which of its outputs a program wrote to.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +49,9 @@ pub(crate) struct LineFormat {
     pub(crate) longest: usize,
 }
 
-enum Message {
-    Lines(Vec<u8>),
+enum Note {
+    Lines(String),
+    /// To be told once everything before is written.
     Flush(oneshot::Sender<()>),
 }
 
@@ -61,9 +67,24 @@ impl Logs {
         stdout: impl AsyncWrite + Send + Unpin + 'static,
         stderr: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Self {
+        let stdout: Writer = Arc::new(Mutex::new(stdout));
+        let stderr: Writer = Arc::new(Mutex::new(stderr));
+        let (notes, mut queue) = mpsc::channel(QUEUE);
+        let writer = Arc::clone(&stderr);
+        tokio::spawn(async move {
+            while let Some(note) = queue.recv().await {
+                match note {
+                    Note::Lines(lines) => write(&writer, lines.as_bytes()).await,
+                    Note::Flush(done) => {
+                        let _nobody = done.send(());
+                    }
+                }
+            }
+        });
         Self {
-            stdout: writer(stdout),
-            stderr: writer(stderr),
+            stdout,
+            stderr,
+            notes,
             lost: Arc::default(),
         }
     }
@@ -77,7 +98,7 @@ impl Logs {
             lines = format!("{now} {lost} log lines were lost: nobody took them in time\n");
         }
         lines.push_str(&format!("{now} {text}\n"));
-        if self.stderr.try_send(Message::Lines(lines.into())).is_err() {
+        if self.notes.try_send(Note::Lines(lines)).is_err() {
             self.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
     }
@@ -85,11 +106,13 @@ impl Logs {
     /// Waits until what was logged before is written, but at most 2 s.
     pub async fn flush(&self) {
         let flush = async {
+            let (done, written) = oneshot::channel();
+            if self.notes.send(Note::Flush(done)).await.is_ok() {
+                let _ended = written.await;
+            }
+            // Whoever writes is done once it can be had.
             for writer in [&self.stdout, &self.stderr] {
-                let (done, written) = oneshot::channel();
-                if writer.send(Message::Flush(done)).await.is_ok() {
-                    let _ended = written.await;
-                }
+                drop(writer.lock().await);
             }
         };
         let _late = tokio::time::timeout(FLUSH_LIMIT, flush).await;
@@ -107,20 +130,21 @@ impl Logs {
             Output::Stderr => ("stderr", &self.stderr),
         };
         let mut lines = Lines::new(format.longest);
+        let mut batch = Vec::new();
         loop {
             let read = pipe.read_buf(lines.space()).await;
             let ended = !matches!(read, Ok(length) if length > 0);
             let prefix = if format.prefix {
                 format!("{} {name}: ", Date::now())
             } else {
+                let whole = lines.whole();
+                if !whole.is_empty() {
+                    write(writer, whole).await;
+                    let written = whole.len();
+                    lines.drop_first(written);
+                }
                 String::new()
             };
-            let mut batch = Vec::new();
-            if format.prefix {
-                batch.reserve(lines.read.len());
-            } else {
-                lines.whole(&mut batch);
-            }
             lines.each(ended, |line, cut| {
                 batch.extend_from_slice(prefix.as_bytes());
                 batch.extend_from_slice(line);
@@ -129,8 +153,10 @@ impl Logs {
                 }
                 batch.push(b'\n');
             });
-            if !batch.is_empty() && writer.send(Message::Lines(batch)).await.is_err() {
-                return;
+            if !batch.is_empty() {
+                write(writer, &batch).await;
+                batch.clear();
+                release(&mut batch);
             }
             if ended {
                 return;
@@ -145,26 +171,18 @@ impl fmt::Debug for Logs {
     }
 }
 
-fn writer(mut to: impl AsyncWrite + Send + Unpin + 'static) -> mpsc::Sender<Message> {
-    let (sender, mut messages) = mpsc::channel(QUEUE);
-    tokio::spawn(async move {
-        while let Some(message) = messages.recv().await {
-            match message {
-                // A writer that fails (its reader is gone) must not stop the program that logs.
-                Message::Lines(lines) => {
-                    let _gone = to.write_all(&lines).await;
-                    if messages.is_empty() {
-                        let _gone = to.flush().await;
-                    }
-                }
-                Message::Flush(done) => {
-                    let _gone = to.flush().await;
-                    let _nobody = done.send(());
-                }
-            }
-        }
-    });
-    sender
+/// Writes lines. A writer that fails (its reader is gone) must not stop the program that logs.
+async fn write(to: &Writer, lines: &[u8]) {
+    let mut to = to.lock().await;
+    let _gone = to.write_all(lines).await;
+    let _gone = to.flush().await;
+}
+
+/// Gives back what a long line needed.
+fn release(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > 4 * READ_SIZE {
+        buffer.shrink_to(buffer.len() + READ_SIZE);
+    }
 }
 
 /// Cuts bytes into lines.
@@ -191,52 +209,54 @@ impl Lines {
         &mut self.read
     }
 
-    /// Takes all whole lines at once, if none can be too long.
-    fn whole(&mut self, to: &mut Vec<u8>) {
-        if self.read.len() > self.longest {
-            return;
-        }
-        if let Some(last) = memrchr(b'\n', self.read.get(self.searched..).unwrap_or_default()) {
-            // What follows is short: it is copied, and the rest given away as it is.
-            let rest = self.read.split_off(self.searched + last + 1);
-            *to = mem::replace(&mut self.read, rest);
-            self.searched = 0;
-        }
+    /// All whole lines, if none can be too long.
+    fn whole(&self) -> &[u8] {
+        let new = self.read.get(self.searched..).unwrap_or_default();
+        let end = match memrchr(b'\n', new) {
+            Some(last) if self.read.len() <= self.longest => self.searched + last + 1,
+            _ => 0,
+        };
+        self.read.get(..end).unwrap_or_default()
+    }
+
+    /// Forgets so many bytes, which were lines.
+    fn drop_first(&mut self, bytes: usize) {
+        self.read.drain(..bytes);
+        self.searched = self.searched.saturating_sub(bytes);
     }
 
     /// Gives out each line without its end, and the pieces of one that is too long, each but the
     /// last with `true`; with `ended` also what is left without a line end.
     fn each(&mut self, ended: bool, mut give: impl FnMut(&[u8], bool)) {
         let mut rest = self.read.as_slice();
-        let mut searched = self.searched;
-        loop {
-            let unknown = rest.get(searched..).unwrap_or_default();
-            match memchr(b'\n', unknown) {
-                Some(at) if searched + at <= self.longest => {
-                    let (line, after) = rest.split_at(searched + at);
-                    give(line, false);
-                    rest = after.get(1..).unwrap_or_default();
-                }
-                _ if rest.len() > self.longest => {
-                    let (piece, after) = rest.split_at(self.cut(rest));
-                    give(piece, true);
-                    rest = after;
-                }
-                _ => break,
+        let new = rest.get(self.searched..).unwrap_or_default();
+        let ends = memchr_iter(b'\n', new).map(|at| self.searched + at);
+        let mut given = 0;
+        for end in ends.map(Some).chain([None]) {
+            // What there is of this line.
+            let mut length = end.unwrap_or(self.read.len()) - given;
+            while length > self.longest {
+                let (piece, after) = rest.split_at(self.cut(rest));
+                give(piece, true);
+                rest = after;
+                length -= piece.len();
+                given += piece.len();
             }
-            searched = 0;
+            if end.is_some() {
+                let (line, after) = rest.split_at(length);
+                give(line, false);
+                rest = after.get(1..).unwrap_or_default();
+                given += length + 1;
+            }
         }
         if ended && !rest.is_empty() {
             give(rest, false);
             rest = &[];
         }
-        let given = self.read.len() - rest.len();
         self.searched = rest.len();
+        let given = self.read.len() - rest.len();
         self.read.drain(..given);
-        // What a long line needed is not kept.
-        if self.read.capacity() > 4 * READ_SIZE {
-            self.read.shrink_to(self.read.len() + READ_SIZE);
-        }
+        release(&mut self.read);
     }
 
     /// Where to cut a line that is too long: not inside a character where that can be helped.
@@ -325,6 +345,39 @@ mod tests {
         assert_eq!(Date(at).to_string(), "2006/01/02 15:04:05");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_program_whose_lines_are_not_taken_waits_and_is_not_held_in_memory() {
+        let (out, mut reader) = tokio::io::duplex(1024);
+        let logs = Logs::new(out, tokio::io::sink());
+        let (mut program, pipe) = tokio::io::duplex(1024);
+        let format = LineFormat {
+            prefix: true,
+            longest: READ_SIZE,
+        };
+        let pump = tokio::spawn(logs.clone().pump(pipe, Output::Stdout, format));
+        let mut lines = 0;
+        while tokio::time::timeout(Duration::from_secs(60), program.write_all(b"a line\n"))
+            .await
+            .is_ok()
+        {
+            lines += 1;
+            assert!(lines < READ_SIZE, "it takes whatever comes");
+        }
+        // A flush does not wait for ever either.
+        logs.flush().await;
+        drop(program);
+        let mut log = String::new();
+        drop(logs);
+        reader.read_to_string(&mut log).await.unwrap();
+        pump.await.unwrap();
+        assert!(log.lines().count() >= lines);
+        assert!(
+            log.lines()
+                .take(lines)
+                .all(|line| line.ends_with(" stdout: a line"))
+        );
+    }
+
     proptest! {
         #[test]
         fn no_byte_of_a_log_is_lost(
@@ -339,8 +392,8 @@ mod tests {
             let mut all = Vec::new();
             for chunk in chunks.iter().copied().map(Some).chain([None]) {
                 cutter.space().extend_from_slice(chunk.unwrap_or_default());
-                let mut batch = Vec::new();
-                cutter.whole(&mut batch);
+                let mut batch = cutter.whole().to_vec();
+                cutter.drop_first(batch.len());
                 cutter.each(chunk.is_none(), |line, _| {
                     batch.extend_from_slice(line);
                     batch.push(b'\n');

@@ -99,31 +99,29 @@ impl LineSink {
         // Once lines were dropped nobody waits again until there is room: the reader is gone or
         // far behind, and the function is not to pay for it time after time.
         let behind = *dropped > 0 && self.room.available_permits() < WAITING_BYTES as usize / 2;
-        let lines = memchr_iter(b'\n', &chunk.lines).count() as u64;
-        chunk.dropped = *dropped;
-        if (!behind || lines == 0) && self.send(chunk).await {
-            *dropped = 0;
+        let room = if behind && !chunk.lines.is_empty() {
+            None
         } else {
-            *dropped += lines;
+            self.room_in_time(chunk.lines.len()).await
+        };
+        if let Some(room) = room {
+            chunk.dropped = mem::take(dropped);
+            // Where nobody listens any more the lines are not missed.
+            let _ = self.sender.send((chunk, room));
+        } else {
+            *dropped += memchr_iter(b'\n', &chunk.lines).count() as u64;
         }
     }
 
-    async fn send(&self, chunk: LogChunk) -> bool {
-        let cost = match u32::try_from(chunk.lines.len()) {
+    async fn room_in_time(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let cost = match u32::try_from(bytes) {
             // Only a count, and the last of its pipe.
             Ok(0) => 0,
             Ok(bytes) => bytes.saturating_add(CHUNK_COST).min(WAITING_BYTES),
             Err(_) => WAITING_BYTES,
         };
-        let room = self.room.clone().acquire_many_owned(cost);
-        match tokio::time::timeout(PATIENCE, room).await {
-            // Where nobody listens any more the lines are not missed.
-            Ok(Ok(room)) => {
-                let _ = self.sender.send((chunk, room));
-                true
-            }
-            Ok(Err(_)) | Err(_) => false,
-        }
+        let room = Arc::clone(&self.room).acquire_many_owned(cost);
+        tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
     }
 }
 

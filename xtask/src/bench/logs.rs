@@ -1,11 +1,13 @@
 //! What it costs to keep what a function writes, beside `cat > file` for the same bytes.
 //!
 //! The floor is the same program into `cat > file`: a pipe and a file too, but no lines, no
-//! checksums and no bounds. Both take turns; the medians count.
+//! checksums and no bounds. All take turns; the medians count.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -50,7 +52,8 @@ pub(super) fn run() -> Result<()> {
         .arg(directory.join("state"))
         .stderr(Stdio::null());
     let _running = Running::listening(command, address)?;
-    let (mut floor, mut written, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let mut floor = Vec::new();
+    let mut ways = [Way::new(false), Way::new(true)];
     for round in 0..=TIMES {
         let copy = directory.join("copy");
         let started = Instant::now();
@@ -64,46 +67,18 @@ pub(super) fn run() -> Result<()> {
         }
         fs::remove_file(&copy)?;
 
-        // A function of its own each time, so that its log begins empty.
-        let name = format!("writes-{round}");
-        let deployment = format!(
-            r#"{{"service":"{name}","image":"{}","envVars":{{"prefix_logs":"false"}}}}"#,
-            script.display()
-        );
-        expect(
-            202,
-            &ask(address, "POST", "/system/functions", &deployment)?,
-        )?;
-        let started = Instant::now();
-        expect(
-            200,
-            &ask(address, "POST", &format!("/function/{name}"), "")?,
-        )?;
-        let function = started.elapsed().as_secs_f64();
-        let newest = format!("/system/logs?name={name}&tail=5");
-        while !ask(address, "GET", &newest, "")?.1.contains(LAST) {
-            if started.elapsed() > Duration::from_secs(60) {
-                bail!("the last line was never kept");
-            }
-            sleep(Duration::from_millis(1));
-        }
-        let all = started.elapsed().as_secs_f64();
-        let deletion = format!(r#"{{"functionName":"{name}"}}"#);
-        if round == TIMES {
-            let (_, all) = ask(address, "GET", &format!("/system/logs?name={name}"), "")?;
-            if all.contains("missing here") {
-                bail!("lines were dropped");
-            }
-        }
-        expect(
-            202,
-            &ask(address, "DELETE", "/system/functions", &deletion)?,
-        )?;
         // The first round is for caches to fill.
         if round > 0 {
             floor.push(took);
-            written.push(function);
-            kept.push(all);
+        }
+        for way in &mut ways {
+            // A function of its own each time, so that its log begins empty.
+            let name = format!("writes-{}-{round}", way.prefix);
+            let (written, kept) = way.call(address, &script, &name, round == TIMES)?;
+            if round > 0 {
+                way.written.push(written);
+                way.kept.push(kept);
+            }
         }
     }
     fs::remove_dir_all(&directory)?;
@@ -117,18 +92,94 @@ pub(super) fn run() -> Result<()> {
         "| the same program into `cat > file` | {} | 1.00 | - |",
         time(&floor)
     );
-    println!(
-        "| a call that writes them to its log | {} | {:.2} | 2.00 |",
-        time(&written),
-        ratio(&written)
-    );
-    println!(
-        "| until the last line can be read | {} | {:.2} | 2.00 |",
-        time(&kept),
-        ratio(&kept)
-    );
+    for Way {
+        prefix,
+        written,
+        kept,
+    } in &ways
+    {
+        let how = if *prefix {
+            "with date and stream in front of each, as is the default"
+        } else {
+            "as they are (`prefix_logs=false`)"
+        };
+        println!(
+            "| a call that writes them to its log, {how} | {} | {:.2} | 2.00 |",
+            time(written),
+            ratio(written)
+        );
+        println!(
+            "| until the last of them can be read | {} | {:.2} | 2.00 |",
+            time(kept),
+            ratio(kept)
+        );
+    }
     println!("\nNo line was dropped.");
     Ok(())
+}
+
+/// A way to write lines, and how long it took, a round each.
+struct Way {
+    prefix: bool,
+    /// Until the call had its reply.
+    written: Vec<f64>,
+    /// Until the last line could be read.
+    kept: Vec<f64>,
+}
+
+impl Way {
+    fn new(prefix: bool) -> Self {
+        Self {
+            prefix,
+            written: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Calls a new function once; the seconds until its reply and until its last line can be read.
+    fn call(
+        &self,
+        address: SocketAddr,
+        script: &Path,
+        name: &str,
+        look: bool,
+    ) -> Result<(f64, f64)> {
+        let deployment = format!(
+            r#"{{"service":"{name}","image":"{}","envVars":{{"prefix_logs":"{}"}}}}"#,
+            script.display(),
+            self.prefix
+        );
+        expect(
+            202,
+            &ask(address, "POST", "/system/functions", &deployment)?,
+        )?;
+        let started = Instant::now();
+        expect(
+            200,
+            &ask(address, "POST", &format!("/function/{name}"), "")?,
+        )?;
+        let written = started.elapsed().as_secs_f64();
+        let newest = format!("/system/logs?name={name}&tail=5");
+        while !ask(address, "GET", &newest, "")?.1.contains(LAST) {
+            if started.elapsed() > Duration::from_secs(60) {
+                bail!("the last line was never kept");
+            }
+            sleep(Duration::from_millis(1));
+        }
+        let kept = started.elapsed().as_secs_f64();
+        if look {
+            let (_, all) = ask(address, "GET", &format!("/system/logs?name={name}"), "")?;
+            if all.contains("missing here") {
+                bail!("lines were dropped");
+            }
+        }
+        let deletion = format!(r#"{{"functionName":"{name}"}}"#);
+        expect(
+            202,
+            &ask(address, "DELETE", "/system/functions", &deletion)?,
+        )?;
+        Ok((written, kept))
+    }
 }
 
 fn expect(wanted: u16, (status, said): &(u16, String)) -> Result<()> {
