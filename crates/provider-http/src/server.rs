@@ -5,7 +5,6 @@ mod connection;
 mod handed;
 mod listen;
 mod listeners;
-mod stream;
 mod worker;
 
 use std::fmt;
@@ -15,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use provider_http1::Patience;
 use provider_types::Resolver;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,9 @@ pub use builder::{NoResolver, ServerBuilder};
 pub use handed::{HandOver, HandedSocket};
 pub use listen::ListenAddress;
 pub use listeners::Listeners;
-pub(crate) use stream::CallGuard;
 
 use crate::service::Front;
 use connection::Shared;
-use stream::Patience;
 use worker::Stops;
 
 /// Why a server does not start.
@@ -178,7 +176,6 @@ impl<R: Resolver> Server<R> {
                         },
                         control: control.clone(),
                         draining: draining.clone(),
-                        http: connection::http(),
                         patience: Patience {
                             header: app.config.header_timeout,
                             idle: app.config.idle_timeout,

@@ -11,8 +11,7 @@ use axum::Router;
 use axum::response::Response as AxumResponse;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use provider_proxy::{Peer, Proxy, ProxyBody};
@@ -26,7 +25,6 @@ use crate::guard::Local;
 use crate::metrics::CallObserver;
 use crate::respond;
 use crate::routes::{ASYNC_FUNCTION, FUNCTION, HEALTHZ, METRICS};
-use crate::server::CallGuard;
 
 const X_OPENFAAS_INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 const X_OPENFAAS_REASON: HeaderName = HeaderName::from_static("x-openfaas-reason");
@@ -206,40 +204,6 @@ fn by_us(mut response: AxumResponse, reason: &'static str) -> Response<ServiceBo
     response.map(ServiceBody::system)
 }
 
-/// Refuses a request that no handler should see, and ends its connection: what follows on it may
-/// be a part of this request.
-pub(crate) fn refuse<B>(request: &Request<B>) -> Option<Response<ServiceBody>> {
-    let (status, problem) = wrong_host(request).or_else(|| wrong_coding(request))?;
-    let mut response = respond::text(status, problem);
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    Some(response.map(ServiceBody::system))
-}
-
-/// `Host` is missing, or there are several (RFC 9112, 3.2).
-fn wrong_host<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    let problem = match (request.version(), hosts) {
-        (_, 1) | (Version::HTTP_10 | Version::HTTP_09, 0) => return None,
-        (_, 0) => "400 Bad Request: missing required Host header",
-        _ => "400 Bad Request: too many Host headers",
-    };
-    Some((StatusCode::BAD_REQUEST, problem))
-}
-
-/// The body is coded in another way than `chunked` alone. hyper takes off the last coding only, and
-/// refuses by itself what does not end in `chunked` (RFC 9112, 6.1 and 6.3).
-fn wrong_coding<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
-    let first = codings.next()?;
-    if codings.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return None;
-    }
-    let problem = "501 Not Implemented: the only transfer coding taken is chunked, once";
-    Some((StatusCode::NOT_IMPLEMENTED, problem))
-}
-
 /// `OPTIONS *` asks about the server itself (RFC 9110, 9.3.7).
 pub(crate) fn options_of_the_server<B>(request: &Request<B>) -> Option<Response<ServiceBody>> {
     (request.method() == Method::OPTIONS && request.uri().path() == "*")
@@ -279,7 +243,6 @@ pin_project! {
     pub struct ServiceBody {
         #[pin]
         kind: Kind,
-        call: Option<CallGuard>,
     }
 }
 
@@ -296,21 +259,13 @@ impl ServiceBody {
     fn function(body: ProxyBody) -> Self {
         Self {
             kind: Kind::Function { body },
-            call: None,
         }
     }
 
     pub(crate) fn system(body: axum::body::Body) -> Self {
         Self {
             kind: Kind::System { body },
-            call: None,
         }
-    }
-
-    /// The same, counted as a running call of its connection until the body is dropped.
-    pub(crate) fn counted(mut self, call: CallGuard) -> Self {
-        self.call = Some(call);
-        self
     }
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use provider_http1::{Coding, Part};
 use tokio::time::Instant;
 
 use crate::budgets::after;
 use crate::exchange::Hold;
 use crate::refusal::Reason;
 use crate::upload::{Activity, Stage};
-use crate::upstream::{Broken, Coding, Connection, Part};
+use crate::upstream::{Broken, Connection};
 
 /// The body of a proxied reply: the function's, frame by frame, or a line of our own.
 ///
@@ -171,7 +172,7 @@ impl Stream {
             }
             Poll::Ready(Err(cause)) => BodyError {
                 reason: match cause {
-                    Broken::Invalid(_) => Reason::UpstreamInvalid,
+                    Broken::Head(_) | Broken::Body(_) => Reason::UpstreamInvalid,
                     Broken::Closed | Broken::Io(_) => Reason::UpstreamClosed,
                 },
                 cause: Some(cause),

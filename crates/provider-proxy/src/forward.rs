@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
-use hyper::upgrade::OnUpgrade;
+use provider_http1::ResponseHead;
 use provider_types::{Call, Endpoint, FunctionRef, Lease, Report, Resolver, UpstreamProtocol};
 use tokio::time::Instant;
 
@@ -22,9 +22,9 @@ use crate::proxy::{Shared, Worker};
 use crate::refusal::{Reason, Refusal};
 use crate::target::{self, NoTarget};
 use crate::trail::Trail;
-use crate::tunnel::{self, Tunnels};
+use crate::tunnel::{self, Caller, Tunnels};
 use crate::upload::{Activity, BoxError, Stage, Upload};
-use crate::upstream::{self, Broken, Connection, Head, Request, Unsent};
+use crate::upstream::{self, Broken, Connection, Request, Unsent};
 
 /// A resolver that keeps to its deadline says more than our timer does, so it goes first.
 const RESOLVER_GOES_FIRST: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ struct Prepared {
     trail: Trail,
     is_head: bool,
     request: Request,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Caller>,
 }
 
 /// Passes a call on.
@@ -82,7 +82,7 @@ where
 {
     let (mut head, body) = request.into_parts();
     let upgrade = match head.version {
-        Version::HTTP_11 => head.extensions.remove::<OnUpgrade>(),
+        Version::HTTP_11 => Caller::of(&mut head.extensions),
         _ => None,
     };
     let body = Upload::new(body, shared.budgets.idle, arrived);
@@ -126,7 +126,7 @@ enum Body {
     Done(ProxyBody),
     Tunnel {
         call: Box<dyn Hold>,
-        caller: OnUpgrade,
+        caller: Caller,
         connection: Connection,
         idle: Duration,
     },
@@ -197,7 +197,7 @@ async fn exchange<R: Resolver, O: Observer>(
             return Err(refusal);
         }
     };
-    let Head {
+    let ResponseHead {
         status,
         headers,
         mut coding,
@@ -382,7 +382,7 @@ impl Route {
         call: &mut Exchange<R, O>,
         mut request: Request,
         activity: Option<&Activity>,
-    ) -> Result<(Head, Connection), Refusal> {
+    ) -> Result<(ResponseHead, Connection), Refusal> {
         let mut pooled = true;
         loop {
             let taken = Instant::now();
@@ -424,9 +424,9 @@ impl Route {
     fn check<R: Resolver, O: Observer>(
         &self,
         call: &Exchange<R, O>,
-        head: Head,
+        head: ResponseHead,
         connection: Connection,
-    ) -> Result<(Head, Connection), Refusal> {
+    ) -> Result<(ResponseHead, Connection), Refusal> {
         if head.status != StatusCode::SWITCHING_PROTOCOLS || self.is_upgrade {
             return Ok((head, connection));
         }
@@ -468,7 +468,7 @@ impl Heads<'_> {
         cx: &mut Context<'_>,
         route: &Route,
         activity: Option<&Activity>,
-    ) -> Poll<Result<Head, NoReply>> {
+    ) -> Poll<Result<ResponseHead, NoReply>> {
         if self.sending {
             match self.connection.poll_send(cx, self.request) {
                 // A function may reply and close without having read everything: what it said is
@@ -515,7 +515,9 @@ fn refuse<R: Resolver, O: Observer>(call: &Exchange<R, O>, no_reply: &NoReply) -
         }
         NoReply::Request(error @ Unsent::Silent) => (Reason::IdleTimeout, error),
         NoReply::Request(error) => (Reason::RequestAborted, error),
-        NoReply::Closed(error @ Broken::Invalid(_)) => (Reason::UpstreamInvalid, error),
+        NoReply::Closed(error @ (Broken::Head(_) | Broken::Body(_))) => {
+            (Reason::UpstreamInvalid, error)
+        }
         NoReply::Closed(error) => (Reason::UpstreamClosed, error),
     };
     let cause = error.source();

@@ -19,6 +19,7 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use provider_http1::write_line;
 
 use crate::address::{Peer, TrustedProxy};
 
@@ -144,13 +145,6 @@ struct Said<'a> {
     length: bool,
     forwarded_host: bool,
     forwarded_proto: bool,
-}
-
-/// One header line.
-pub(crate) fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        text.extend_from_slice(part);
-    }
 }
 
 /// All values of a header as one list, if there are any.

@@ -1,5 +1,6 @@
 //! What follows a reply of 101: bytes both ways, whatever they mean.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
+use http::Extensions;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::Notify;
@@ -63,7 +64,7 @@ impl Drop for Counted {
 /// Starts a tunnel. It owns the call until both directions are closed.
 pub(crate) fn spawn(
     call: Box<dyn Hold>,
-    caller: OnUpgrade,
+    caller: Caller,
     function: Connection,
     idle: Duration,
     tunnels: Arc<Tunnels>,
@@ -78,13 +79,46 @@ pub(crate) fn spawn(
     });
 }
 
-async fn run(caller: OnUpgrade, function: Connection, idle: Duration) -> Result<(), Reason> {
-    let caller = caller.await.map_err(|error| {
-        tracing::debug!(%error, "the caller left before its upgrade");
+/// The caller's connection, which its server hands over once the reply is written.
+pub(crate) enum Caller {
+    Ours(provider_http1::OnUpgrade),
+    /// Of a server of hyper's, where somebody put the proxy into one.
+    Hyper(hyper::upgrade::OnUpgrade),
+}
+
+impl Caller {
+    /// What the server put into the request.
+    pub(crate) fn of(extensions: &mut Extensions) -> Option<Self> {
+        match extensions.remove() {
+            Some(ours) => Some(Self::Ours(ours)),
+            None => extensions.remove().map(Self::Hyper),
+        }
+    }
+}
+
+async fn run(caller: Caller, function: Connection, idle: Duration) -> Result<(), Reason> {
+    let left = |error: &(dyn Error + 'static)| {
+        tracing::debug!(error, "the caller left before its upgrade");
         Reason::ClientLeft
-    })?;
+    };
+    match caller {
+        Caller::Ours(caller) => {
+            let caller = caller.await.map_err(|error| left(&error))?;
+            copy(caller, function, idle).await
+        }
+        Caller::Hyper(caller) => {
+            let caller = caller.await.map_err(|error| left(&error))?;
+            copy(TokioIo::new(caller), function, idle).await
+        }
+    }
+}
+
+async fn copy<C>(caller: C, function: Connection, idle: Duration) -> Result<(), Reason>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
     let activity = Activity::new(Instant::now());
-    let mut caller = Watched::new(TokioIo::new(caller), &activity);
+    let mut caller = Watched::new(caller, &activity);
     let mut function = Watched::new(function, &activity);
     // When one side has sent its last byte the other is told and may go on sending.
     let mut copy = pin!(copy_bidirectional(&mut caller, &mut function));

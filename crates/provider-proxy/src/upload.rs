@@ -13,12 +13,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
+use provider_http1::{Alarm, RequestBody};
 use tokio::time::Instant;
 
 use crate::budgets::after;
 use crate::headers::Length;
-use crate::upstream::Alarm;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -96,7 +95,7 @@ pub(crate) struct Upload {
 enum Source {
     Empty,
     /// The usual one, so it is not boxed.
-    Incoming(Incoming),
+    Request(RequestBody),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
@@ -122,11 +121,11 @@ impl Upload {
         }
         let mut body = Some(body);
         let any: &mut dyn Any = &mut body;
-        let incoming = any
-            .downcast_mut::<Option<Incoming>>()
+        let usual = any
+            .downcast_mut::<Option<RequestBody>>()
             .and_then(Option::take)
-            .map(Source::Incoming);
-        let body = incoming
+            .map(Source::Request);
+        let body = usual
             .or_else(|| body.map(|body| Source::Boxed(body.map_err(Into::into).boxed_unsync())))
             .unwrap_or(Source::Empty);
         Self {
@@ -149,7 +148,7 @@ impl Upload {
     pub(crate) fn length(&self) -> Length {
         let (ends, hint) = match &self.body {
             Source::Empty => return Length::None,
-            Source::Incoming(body) => (body.is_end_stream(), body.size_hint()),
+            Source::Request(body) => (body.is_end_stream(), body.size_hint()),
             Source::Boxed(body) => (body.is_end_stream(), body.size_hint()),
         };
         match hint.exact() {
@@ -162,7 +161,7 @@ impl Upload {
     pub(crate) fn is_end_stream(&self) -> bool {
         match &self.body {
             Source::Empty => true,
-            Source::Incoming(body) => body.is_end_stream(),
+            Source::Request(body) => body.is_end_stream(),
             Source::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -173,7 +172,7 @@ impl Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = match &mut self.body {
             Source::Empty => Poll::Ready(None),
-            Source::Incoming(body) => Pin::new(body)
+            Source::Request(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|item| item.map(|frame| frame.map_err(BoxError::from))),
             Source::Boxed(body) => Pin::new(body).poll_frame(cx),

@@ -4,9 +4,7 @@
 //! Only the rest of a request whose reply has begun is written by a task of its own, so that a
 //! caller that takes the reply slowly does not hold up what it sends.
 
-mod alarm;
 mod request;
-mod response;
 mod socket;
 
 use std::future::poll_fn;
@@ -16,15 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use provider_http1::{Alarm, Coding, InvalidBody, InvalidHead, Part, ResponseHead};
 use provider_types::EndpointAddress;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub(crate) use alarm::Alarm;
 pub(crate) use request::{Request, Unsent, line};
-pub(crate) use response::{Coding, Head, Invalid, Part};
 use socket::Socket;
 
 /// What is read at once, at least and at most.
@@ -69,7 +66,9 @@ pub(crate) enum Broken {
     #[error("the connection broke")]
     Io(#[source] io::Error),
     #[error("the reply is invalid")]
-    Invalid(#[source] Invalid),
+    Head(#[source] InvalidHead),
+    #[error("the body of the reply is invalid")]
+    Body(#[source] InvalidBody),
 }
 
 impl Connection {
@@ -128,10 +127,10 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         is_head: bool,
-    ) -> Poll<Result<Head, Broken>> {
+    ) -> Poll<Result<ResponseHead, Broken>> {
         loop {
-            while let Some(head) =
-                Head::take(&mut self.buffer, &mut self.seen, is_head).map_err(Broken::Invalid)?
+            while let Some(head) = ResponseHead::take(&mut self.buffer, &mut self.seen, is_head)
+                .map_err(Broken::Head)?
             {
                 if !head.is_interim() {
                     self.reusable &= head.reusable;
@@ -151,7 +150,7 @@ impl Connection {
         coding: &mut Coding,
     ) -> Poll<Result<Part, Broken>> {
         loop {
-            match coding.take(&mut self.buffer).map_err(Broken::Invalid)? {
+            match coding.take(&mut self.buffer).map_err(Broken::Body)? {
                 Part::NeedsMore => {}
                 part => return Poll::Ready(Ok(part)),
             }

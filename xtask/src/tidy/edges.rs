@@ -26,7 +26,7 @@ const NO_FRAMEWORK: &[&str] = &["axum", "reqwest", "tonic", "kube"];
 /// Clients of other systems have no place on the data path.
 const NO_CLIENT: &[&str] = &["reqwest", "tonic", "kube"];
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         krate: "provider-types",
         ours: &[],
@@ -43,8 +43,13 @@ const RULES: [Rule; 10] = [
         never: NO_FRAMEWORK,
     },
     Rule {
+        krate: "provider-http1",
+        ours: &[],
+        never: &["axum", "tower", "hyper", "reqwest", "tonic", "kube"],
+    },
+    Rule {
         krate: "provider-proxy",
-        ours: &["provider-types"],
+        ours: &["provider-types", "provider-http1"],
         never: NO_FRAMEWORK,
     },
     Rule {
@@ -58,6 +63,7 @@ const RULES: [Rule; 10] = [
             "provider-types",
             "provider-auth",
             "provider-logs",
+            "provider-http1",
             "provider-proxy",
         ],
         never: NO_CLIENT,

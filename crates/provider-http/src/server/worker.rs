@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use provider_http1::Socket;
 use provider_types::Resolver;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use tokio_util::task::TaskTracker;
 use super::ServeError;
 use super::connection::{self, Shared};
 use super::listen::Listener;
-use super::stream::{Calls, ClientStream, Socket};
 use crate::draining::Draining;
 use crate::guard::Local;
 
@@ -151,10 +151,8 @@ fn spawn<R: Resolver>((socket, peer): Accepted, shared: &Arc<Shared<R>>, open: &
         },
         Socket::Unix(_) => Local::Unix,
     };
-    let calls = Calls::default();
-    let stream = ClientStream::new(socket, calls.clone(), shared.patience, open.token());
     let shared = Arc::clone(shared);
-    tokio::spawn(connection::serve(shared, stream, calls, peer, local));
+    tokio::spawn(connection::serve(shared, socket, open.token(), peer, local));
 }
 
 struct Acceptor {

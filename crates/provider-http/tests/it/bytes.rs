@@ -267,13 +267,17 @@ async fn a_coding_other_than_chunked_alone_is_refused_and_the_end_of_the_connect
         ("Transfer-Encoding: chunked, chunked\r\n", 501),
         ("Transfer-Encoding: , chunked\r\n", 501),
         ("Transfer-Encoding: \"x\", chunked\r\n", 501),
-        ("Transfer-Encoding: gzip\r\n", 400),
-        ("Transfer-Encoding: xchunked\r\n", 400),
-        ("Transfer-Encoding: chunked, gzip\r\n", 400),
-        ("Transfer-Encoding: identity\r\n", 400),
+        ("Transfer-Encoding: gzip\r\n", 501),
+        ("Transfer-Encoding: xchunked\r\n", 501),
+        ("Transfer-Encoding: chunked, gzip\r\n", 501),
+        ("Transfer-Encoding: identity\r\n", 501),
         ("Transfer-Encoding : chunked\r\n", 400),
         ("Transfer-Encoding: \x0bchunked\r\n", 400),
-        ("Transfer-Encoding:\r\n", 400),
+        ("Transfer-Encoding:\r\n", 501),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 400),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
+        ("X: a\n", 400),
+        ("X: a\r\n b\r\n", 400),
         ("Content-Length: 3\r\nContent-Length: 4\r\n", 400),
         ("Content-Length: +3\r\n", 400),
         ("Content-Length: 3, 3\r\n", 400),
@@ -292,7 +296,7 @@ async fn a_coding_other_than_chunked_alone_is_refused_and_the_end_of_the_connect
     let old = "POST /function/f HTTP/1.0";
     let reply = two_requests(&server, old, "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
     assert_eq!(reply.status, 400, "{reply:?}");
-    assert!(!reply.body.contains("HTTP/1."), "{reply:?}");
+    assert!(!reply.body.contains("HTTP/1.1 "), "{reply:?}");
 
     for coding in ["chunked", "Chunked", "CHUNKED", " chunked "] {
         let rest = format!("Transfer-Encoding:{coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");

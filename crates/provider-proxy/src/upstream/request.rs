@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-};
-use http::{HeaderName, Method};
+use http::Method;
 use http_body::Frame;
+use provider_http1::{may_trail, write_line};
 use thiserror::Error;
 
 use super::socket::Socket;
-use crate::headers::{Length, write_line};
+use crate::headers::Length;
 use crate::target::Rest;
 use crate::upload::{Activity, BoxError, Stage, Upload};
 
@@ -238,23 +235,4 @@ pub(crate) fn line(method: &Method, target: Rest<'_>) -> Vec<u8> {
         text.extend_from_slice(part.as_bytes());
     }
     text
-}
-
-/// Whether a field may come after the body. RFC 9110 6.5.1.
-fn may_trail(name: &HeaderName) -> bool {
-    ![
-        AUTHORIZATION,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        HOST,
-        MAX_FORWARDS,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-    ]
-    .contains(name)
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt as _;
 
 use super::*;
+use crate::framing::Part;
 
 /// A reply as its receiver sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,9 +20,12 @@ struct Seen {
 
 fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let pairs = headers.iter();
-    pairs
+    let mut pairs: Vec<_> = pairs
         .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-        .collect()
+        .collect();
+    // Hyper keeps a length that is said twice alike.
+    pairs.dedup_by(|next, one| next == one && one.0 == "content-length");
+    pairs
 }
 
 /// Reads the reply to a GET that comes in these pieces and then ends. `None` if it is invalid or
@@ -31,7 +35,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Seen> {
     let mut buffer = BytesMut::new();
     let mut seen = 0;
     let mut head = loop {
-        match Head::take(&mut buffer, &mut seen, false).ok()? {
+        match ResponseHead::take(&mut buffer, &mut seen, false).ok()? {
             Some(head) if !head.is_interim() => break head,
             Some(_) => {}
             None => buffer.extend_from_slice(pieces.next()?),
@@ -128,7 +132,7 @@ fn what_has_no_end_is_refused_before_it_fills_the_memory() {
         while buffer.len() < most {
             buffer.extend_from_slice(more.as_bytes());
             let refused = match &mut coding {
-                None => match Head::take(&mut buffer, &mut seen, false) {
+                None => match ResponseHead::take(&mut buffer, &mut seen, false) {
                     Ok(Some(head)) => {
                         coding = Some(head.coding);
                         false
@@ -155,7 +159,7 @@ fn what_has_no_end_is_refused_before_it_fills_the_memory() {
 fn a_connection_is_reusable_as_its_replies_say() {
     let reusable = |head: &str| {
         let mut buffer = BytesMut::from(head);
-        Head::take(&mut buffer, &mut 0, false)
+        ResponseHead::take(&mut buffer, &mut 0, false)
             .unwrap()
             .unwrap()
             .reusable
@@ -176,9 +180,11 @@ fn a_connection_is_reusable_as_its_replies_say() {
 #[test]
 fn a_reply_to_head_has_no_body_whatever_it_says() {
     let mut buffer = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-    let head = Head::take(&mut buffer, &mut 0, true).unwrap().unwrap();
+    let head = ResponseHead::take(&mut buffer, &mut 0, true)
+        .unwrap()
+        .unwrap();
     assert!(head.coding.is_done());
-    assert_eq!(head.headers[CONTENT_LENGTH], "5");
+    assert_eq!(head.headers[http::header::CONTENT_LENGTH], "5");
 }
 
 /// What hyper's client makes of the same bytes.

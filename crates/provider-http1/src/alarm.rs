@@ -9,11 +9,11 @@ use tokio::time::{Instant, Sleep};
 /// Goes off at a deadline that may be another one at each poll. It is set anew only when it has
 /// gone off too early or must go off earlier, so a deadline that keeps moving on costs nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Ready once `due` is past; then says what time it is.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Instant> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Instant> {
         let sleep = self
             .0
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
