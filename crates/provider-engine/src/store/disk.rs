@@ -47,6 +47,7 @@ pub(crate) struct Disk {
     medium: Arc<dyn Medium>,
     /// `None` after a failure, until a write finds the disk usable again.
     database: Option<Database>,
+    /// What a sync of this store's file was to write may be lost.
     sync_failed: Arc<AtomicBool>,
     /// Another process has the store.
     released: bool,
@@ -188,7 +189,8 @@ impl Disk {
     }
 
     fn open_in_place(&mut self, desired: &Desired) -> Result<(), Fault> {
-        let database = builder().create_with_backend(self.watched(self.medium.open()?))?;
+        let backend = watched(self.medium.open()?, &self.sync_failed);
+        let database = builder().create_with_backend(backend)?;
         if let Some(older) = migrate::older(&database)? {
             // The version before can be gone back to.
             let bytes = self.medium.read()?.unwrap_or_default();
@@ -205,22 +207,27 @@ impl Disk {
 
     /// Writes a new store and puts it in the place of the one that is there.
     fn create(&mut self, desired: &Desired) -> Result<(), Fault> {
-        self.sync_failed.store(false, Ordering::Relaxed);
-        let database = builder().create_with_backend(self.watched(self.medium.create()?))?;
+        // What was lost of the store that is there stays lost until this one has its place.
+        let sync_failed = Arc::default();
+        let backend = watched(self.medium.create()?, &sync_failed);
+        let database = builder().create_with_backend(backend)?;
         migrate::mark(&database)?;
         commit(&database, &desired.since(&Desired::default()))?;
         self.medium.replace()?;
-        self.medium.sync_names()?;
+        self.sync_failed = sync_failed;
+        if let Err(error) = self.medium.sync_names() {
+            // A loss of power may still bring the old one back, so nothing is written to this one.
+            self.sync_failed.store(true, Ordering::Relaxed);
+            return Err(error.into());
+        }
         self.database = Some(database);
         Ok(())
     }
+}
 
-    fn watched(&self, inner: Box<dyn StorageBackend>) -> Watched {
-        Watched {
-            inner,
-            sync_failed: Arc::clone(&self.sync_failed),
-        }
-    }
+fn watched(inner: Box<dyn StorageBackend>, sync_failed: &Arc<AtomicBool>) -> Watched {
+    let sync_failed = Arc::clone(sync_failed);
+    Watched { inner, sync_failed }
 }
 
 fn builder() -> redb::Builder {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -52,7 +53,9 @@ struct Inner {
     /// What `store` stood for before the directory was last synced.
     store_durable: Option<usize>,
     renamed: bool,
-    trouble: Option<Trouble>,
+    trouble: Option<(Trouble, Range<u64>)>,
+    /// What happened to the disk since then.
+    operations: u64,
     syncs: u64,
     watch: Option<Watch>,
 }
@@ -148,6 +151,14 @@ impl Content {
 }
 
 impl Inner {
+    /// Something happens to the disk: whether it works.
+    fn happens(&mut self, sync: bool, troubles: &[Trouble], error: Errno) -> io::Result<()> {
+        self.look(sync);
+        let works = self.check(troubles, error);
+        self.operations += 1;
+        works
+    }
+
     fn look(&mut self, sync: bool) {
         let Some(mut watch) = self.watch.take() else {
             return;
@@ -183,7 +194,9 @@ impl Inner {
     }
 
     fn check(&self, troubles: &[Trouble], error: Errno) -> io::Result<()> {
-        match self.trouble {
+        let trouble = self.trouble.as_ref();
+        let trouble = trouble.filter(|(_, when)| when.contains(&self.operations));
+        match trouble.map(|(trouble, _)| *trouble) {
             Some(Trouble::Broken) => Err(Errno::IO.into()),
             Some(trouble) if troubles.contains(&trouble) => Err(error.into()),
             _ => Ok(()),
@@ -216,7 +229,14 @@ impl Disk {
     }
 
     pub(super) fn set(&self, trouble: Option<Trouble>) {
-        lock(&self.0.inner).trouble = trouble;
+        self.set_at(trouble, 0..u64::MAX);
+    }
+
+    /// Something goes wrong with some of what happens to the disk from now on, counted from 0.
+    pub(super) fn set_at(&self, trouble: Option<Trouble>, when: Range<u64>) {
+        let mut inner = lock(&self.0.inner);
+        inner.trouble = trouble.map(|trouble| (trouble, when));
+        inner.operations = 0;
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -286,8 +306,7 @@ impl Medium for Disk {
 
     fn replace(&self) -> io::Result<()> {
         let mut inner = lock(&self.0.inner);
-        inner.look(false);
-        inner.check(&[Trouble::ReadOnly], Errno::ROFS)?;
+        inner.happens(false, &[Trouble::ReadOnly], Errno::ROFS)?;
         inner.store = inner.new.take();
         inner.renamed = true;
         Ok(())
@@ -295,8 +314,7 @@ impl Medium for Disk {
 
     fn sync_names(&self) -> io::Result<()> {
         let mut inner = lock(&self.0.inner);
-        inner.look(true);
-        inner.check(&[Trouble::SyncFails], Errno::IO)?;
+        inner.happens(true, &[Trouble::SyncFails], Errno::IO)?;
         inner.store_durable = inner.store;
         inner.renamed = false;
         Ok(())
@@ -332,12 +350,11 @@ impl StorageBackend for Handle {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut inner = lock(&self.0.0.inner);
-        inner.look(false);
-        inner.check(&[Trouble::ReadOnly], Errno::ROFS)?;
         let len = usize::try_from(len).unwrap();
         if len > inner.files[self.1].present.len() {
             inner.check(&[Trouble::Full], Errno::NOSPC)?;
         }
+        inner.happens(false, &[Trouble::ReadOnly], Errno::ROFS)?;
         drop(inner);
         self.0.with(self.1, |file| file.record(Op::SetLen(len)));
         Ok(())
@@ -353,9 +370,8 @@ impl StorageBackend for Handle {
                 .unwrap(),
         );
         let mut inner = lock(&self.0.0.inner);
-        inner.look(true);
         inner.syncs += 1;
-        if let Err(error) = inner.check(&[Trouble::SyncFails], Errno::IO) {
+        if let Err(error) = inner.happens(true, &[Trouble::SyncFails], Errno::IO) {
             // As Linux does: tried once, and then forgotten.
             inner.files[self.1].pending.clear();
             return Err(error);
@@ -366,8 +382,7 @@ impl StorageBackend for Handle {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut inner = lock(&self.0.0.inner);
-        inner.look(false);
-        inner.check(&[Trouble::ReadOnly], Errno::ROFS)?;
+        inner.happens(false, &[Trouble::ReadOnly], Errno::ROFS)?;
         let offset = usize::try_from(offset).unwrap();
         drop(inner);
         self.0

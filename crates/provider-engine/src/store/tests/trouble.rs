@@ -76,6 +76,22 @@ fn a_store_that_cannot_be_written_is_read_all_the_same() {
 }
 
 #[test]
+fn what_another_process_wrote_does_not_stay_where_the_store_was_taken_back_on_a_full_disk() {
+    let disk = Disk::default();
+    let store = disk.open();
+    store.put_function(record("kept", &[])).unwrap();
+    store.release();
+    disk.open().put_function(record("theirs", &[])).unwrap();
+    disk.set(Some(Trouble::Full));
+    store.resume().unwrap_err();
+    disk.set(None);
+    store.put_function(record("ours", &[])).unwrap();
+    let present = store.snapshot();
+    drop(store);
+    assert!(disk.open().snapshot() == present);
+}
+
+#[test]
 fn hundreds_of_functions_need_a_few_mebibytes() {
     let disk = Disk::default();
     let store = disk.open();
