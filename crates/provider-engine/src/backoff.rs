@@ -18,6 +18,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn functions_that_failed_together_do_not_start_together() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let gaps: Vec<Duration> = (0..100).map(|_| pause(5, &mut rng)).collect();
+        let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+        assert!((3_600..3_800).contains(&least.as_millis()), "{least:?}");
+        assert!((4_200..4_400).contains(&most.as_millis()), "{most:?}");
+    }
+
+    #[test]
     fn the_gaps_grow_to_a_minute_and_eleven_seconds_see_two_to_twelve_starts() {
         for seed in 0..100 {
             let mut rng = fastrand::Rng::with_seed(seed);

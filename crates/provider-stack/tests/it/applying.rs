@@ -131,6 +131,23 @@ async fn one_that_fails_does_not_stop_the_others_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn an_edit_that_failed_and_was_taken_back_is_told_again_when_it_fails_again() {
+    let (files, backend) = two();
+    let mut applier = backend.applier();
+    apply(&mut applier, &files).await;
+    let edited = "  a:\n    image: j\n  b:\n    image: i\n";
+    for _ in 0..2 {
+        files.functions(edited);
+        backend.refuse(Some("a"));
+        let said = apply(&mut applier, &files).await;
+        assert!(said[0].ends_with("no such program"), "{said:?}");
+        files.functions(&edited.replace('j', "i"));
+        backend.refuse(None);
+        assert_eq!(apply(&mut applier, &files).await, ["a: updated"]);
+    }
+}
+
+#[tokio::test]
 async fn a_new_revision_is_deployed_though_nothing_else_is_new() {
     let (files, backend) = two();
     let mut applier = backend.applier();

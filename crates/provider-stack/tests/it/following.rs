@@ -1,8 +1,8 @@
 //! What happens when files change.
 
 use std::error::Error as _;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,6 +127,9 @@ async fn only_the_function_whose_program_changed_is_deployed_anew() {
     following.until("a updated").await;
     fs::remove_file(files.path("a/lib/part.py")).unwrap();
     following.until("a updated").await;
+    // One that may be executed only now.
+    fs::set_permissions(files.path("b/run.sh"), Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(following.next().await, "b updated");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -189,7 +189,13 @@ fn a_handler_is_where_a_local_program_runs() {
     assert_eq!(function.directory.as_ref(), Some(&hello));
     let annotation = &function.spec.annotations["test/directory"];
     assert_eq!(*annotation, hello.display().to_string());
+    // Who names another directory means it.
+    files.functions(
+        "  f:\n    image: i:1\n    handler: ./hello\n    annotations: {test/directory: /srv}\n",
+    );
+    assert_eq!(only(&files).spec.annotations["test/directory"], "/srv");
 
+    files.functions("  f:\n    image: i:1\n    handler: ./hello\n");
     files.options.programs = None;
     let function = only(&files);
     assert_eq!(function.directory, None);

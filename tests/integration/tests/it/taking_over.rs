@@ -182,10 +182,11 @@ async fn a_long_call_and_a_stream_outlast_the_version_that_took_them() {
     assert!(after.called("slow", "").await.ends_with("done\n"));
 }
 
-/// Starts slowly, or not at all, when told so by a file: the next version of the provider then
+/// Starts late, much later, or not at all, when told so by a file: the next version of the provider then
 /// waits for it.
 const MOODY: &str = r#"#!/bin/sh
 [ -e "$TMPDIR/slow" ] && sleep 60
+[ -e "$TMPDIR/late" ] && sleep 1.5
 [ -e "$TMPDIR/broken" ] && exit 7
 exec perl -e '
 use IO::Socket::INET;
@@ -235,6 +236,17 @@ async fn when_the_next_version_is_killed_the_one_before_goes_on() {
     let after = taken_over(&place, provider).await;
     assert_eq!(after.called("later", "kept").await, "kept");
     assert_eq!(after.called("moody", "").await, "ok");
+}
+
+#[tokio::test]
+async fn what_answered_before_answers_when_the_next_version_says_that_it_listens() {
+    let place = Place::new();
+    let provider = with_moody(&place).await;
+    fs::write(place.path("tmp/late"), "").unwrap();
+    let after = Provider::start(next(&place)).await;
+    let status = after.status("moody").await;
+    assert_eq!(status["availableReplicas"], 1, "{status}");
+    drop(provider);
 }
 
 #[tokio::test]
