@@ -46,6 +46,8 @@ pub(crate) enum Signal {
     Ready(InstanceId),
     /// An instance answers no more or not yet, and what it lacks.
     Unready(InstanceId, String),
+    /// An instance was held to a limit: which.
+    LimitReached(String),
     /// An instance ended by itself.
     Exited(InstanceId, ExitReason),
     /// An instance failed, and this is why.
@@ -182,6 +184,7 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         }
         Signal::Ready(id) => state.ready(&id, around),
         Signal::Unready(id, reason) => state.unready(&id, reason, around),
+        Signal::LimitReached(limit) => state.trouble.limit_reached = Some(limit),
         Signal::Exited(id, reason) => state.exited(&id, reason, around.slot),
         Signal::Failed(id, failure) => {
             let function = state.target.spec.function.clone();

@@ -120,6 +120,10 @@ async fn hear(inner: &Arc<Inner>, event: RuntimeEvent) {
         RuntimeEvent::Unready { id, reason } => {
             inner.tell(&id, Signal::Unready(id.clone(), reason));
         }
+        RuntimeEvent::LimitReached { id, limit } => {
+            tracing::warn!(instance = %id, "a replica {limit}");
+            inner.tell(&id, Signal::LimitReached(limit));
+        }
         RuntimeEvent::Exited { id, reason } => {
             inner.tell(&id, Signal::Exited(id.clone(), reason));
         }

@@ -145,6 +145,8 @@ pub(crate) struct Trouble {
     pub(crate) last_error: Option<String>,
     /// How the last instance that failed ended.
     pub(crate) last_exit: Option<String>,
+    /// The limit that an instance was held to the last time.
+    pub(crate) limit_reached: Option<String>,
     /// Waiting for the next start is no use to a caller.
     hopeless: bool,
     /// When the next start is due.

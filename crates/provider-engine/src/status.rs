@@ -25,6 +25,9 @@ pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
 /// `signal 9`, `out of memory`, `limit exceeded`, `start failed`, `not ready`, `stopped from outside`.
 pub const LAST_EXIT_ANNOTATION: &str = "dev.provider.last-exit";
 
+/// The limit that an instance was held to and ran on, the last time, until the function is updated.
+pub const LIMIT_REACHED_ANNOTATION: &str = "dev.provider.limit-reached";
+
 /// How many instances failed since the function was deployed or updated, or the provider started.
 pub const FAILURES_ANNOTATION: &str = "dev.provider.failures";
 
@@ -107,6 +110,9 @@ fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
     }
     if let Some(exit) = &trouble.last_exit {
         say(LAST_EXIT_ANNOTATION, exit.clone());
+    }
+    if let Some(limit) = &trouble.limit_reached {
+        say(LIMIT_REACHED_ANNOTATION, format!("a replica {limit}"));
     }
     if trouble.total > 0 {
         say(FAILURES_ANNOTATION, trouble.total.to_string());

@@ -224,6 +224,14 @@ pub enum RuntimeEvent {
         /// What it lacks, for clients: one line, no host paths.
         reason: String,
     },
+    /// An instance was held to one of its limits and runs on.
+    LimitReached {
+        /// Which instance.
+        id: InstanceId,
+        /// Which limit, with numbers, as the end of a sentence that begins with the instance: one
+        /// line.
+        limit: String,
+    },
     /// How far [`Runtime::prepare`] has got with what it fetches.
     Preparing {
         /// For which function.

@@ -27,7 +27,7 @@ use crate::config::ProcessConfig;
 use crate::http_mode::Port;
 use crate::launch::{Launch, Report};
 use crate::limits::Group;
-use crate::lines::{self, LineSource};
+use crate::lines::{self, LineSink, LineSource};
 use crate::processes;
 
 /// How long a watchdog may take to end its tree once its lifeline is cut.
@@ -49,6 +49,8 @@ pub(crate) struct Started {
     counted: Counted,
     link: StdUnixStream,
     lines: LineSource,
+    /// For lines of the runtime's own.
+    sink: LineSink,
     copies: Vec<JoinHandle<()>>,
 }
 
@@ -161,13 +163,16 @@ pub(crate) fn spawn(
     }
     if let Some(pipe) = child.stderr.take() {
         lines::widen(&pipe);
-        copies.push(tokio::spawn(sink.copy_from(pipe, LogOutput::Stderr)));
+        copies.push(tokio::spawn(
+            sink.clone().copy_from(pipe, LogOutput::Stderr),
+        ));
     }
     Ok(Started {
         child,
         counted,
         link: ours,
         lines,
+        sink,
         copies,
     })
 }
@@ -245,6 +250,7 @@ pub(crate) fn supervise(
         counted,
         link,
         lines,
+        sink,
         copies,
     } = started;
     let own_group = group.clone();
@@ -258,6 +264,7 @@ pub(crate) fn supervise(
             group: own_group,
             ready: own_ready,
             stops,
+            sink,
             shared: shared.clone(),
             cause: None,
             last_cpu: Duration::ZERO,
@@ -285,6 +292,7 @@ pub(crate) fn supervise(
             cause = Some(ExitReason::OutOfMemory);
         }
         // Nobody holds the pipes any more: what is in them is the instance's last words.
+        drop(watched.sink);
         for copy in copies {
             let _ = copy.await;
         }
@@ -318,6 +326,7 @@ struct Watched {
     group: Arc<Group>,
     ready: Arc<AtomicBool>,
     stops: mpsc::Receiver<Duration>,
+    sink: LineSink,
     shared: Arc<Shared>,
     /// What the watchdog said of its end, or why it was ended.
     cause: Option<ExitReason>,
@@ -341,6 +350,7 @@ impl Watched {
         let breached = group.breached(self.pid.as_raw_nonzero().get());
         let mut breached = pin!(breached);
         let mut is_breached = false;
+        let mut refusals = group.refusals();
         let status = loop {
             tokio::select! {
                 // Reports come first: what the watchdog says counts for more than its status.
@@ -366,6 +376,8 @@ impl Watched {
                     self.cause = Some(reason);
                     self.kill().await;
                 }
+                // What is being ended may fork no more.
+                limit = refusals.more(), if !is_breached && !stopping => self.refused(limit),
                 () = until(kill_at) => {
                     if lifeline.is_some() {
                         // Then it says no more what it has used.
@@ -380,6 +392,9 @@ impl Watched {
                 }
             }
         };
+        if let Some(limit) = refusals.look().filter(|_| !is_breached && !stopping) {
+            self.refused(limit);
+        }
         while let Some(report) = next_report_now(&mut reports).await {
             self.hear(report);
         }
@@ -411,6 +426,17 @@ impl Watched {
             Report::ExitedWith(code) => self.cause = Some(ExitReason::Code(code)),
             Report::KilledBy(signal) => self.cause = Some(ExitReason::Signal(signal)),
         }
+    }
+
+    /// Tells that forks were refused: in the function's log, where its own words about that are,
+    /// and to whoever listens.
+    fn refused(&self, limit: String) {
+        self.sink.note(format!("this replica {limit}"));
+        let id = self.id.clone();
+        let _ = self
+            .shared
+            .events
+            .send(RuntimeEvent::LimitReached { id, limit });
     }
 
     /// Ends the watchdog and everything below it.

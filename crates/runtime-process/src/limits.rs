@@ -10,6 +10,7 @@ mod cgroup;
 mod cgroup_v1;
 mod cgroup_v2;
 mod mounts;
+mod refusals;
 mod watch;
 
 use std::fmt;
@@ -18,11 +19,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use provider_types::{ExitReason, FunctionSpec, ProviderError, Quantity};
+use provider_types::{ExitReason, FunctionSpec, ProviderError, Quantity, Resources};
 
 use crate::config::SetupError;
 use crate::processes::{self, Usage};
 use mounts::Mounts;
+use refusals::Refusals;
 
 pub(crate) use mounts::host;
 
@@ -74,6 +76,8 @@ pub(crate) struct Bounds {
     pub(crate) memory: Option<u64>,
     /// Thousandths of a core.
     pub(crate) millicores: Option<u64>,
+    /// Thousandths of a core that it is promised where CPU is short.
+    pub(crate) promised: Option<u64>,
     /// Processes and threads.
     pub(crate) processes: u64,
 }
@@ -184,12 +188,14 @@ impl LimitsStatus {
 impl Bounds {
     /// What a function's instances may use. 0 is no limit, as it is for container runtimes.
     fn of(spec: &FunctionSpec, max_processes: u64) -> Self {
-        let limits = spec.limits.as_ref();
-        let memory = limits.and_then(|it| it.memory.as_ref());
-        let cpu = limits.and_then(|it| it.cpu.as_ref());
+        let memory = |of: &Option<Resources>| Some(of.as_ref()?.memory.as_ref()?.bytes());
+        let cpu = |of: &Option<Resources>| Some(of.as_ref()?.cpu.as_ref()?.millicores());
+        let millicores = cpu(&spec.limits).filter(|cpu| *cpu > 0);
         Self {
-            memory: memory.map(Quantity::bytes).filter(|bytes| *bytes > 0),
-            millicores: cpu.map(Quantity::millicores).filter(|cpu| *cpu > 0),
+            memory: memory(&spec.limits).filter(|bytes| *bytes > 0),
+            millicores,
+            // What is not said of it is the limit, as for admission.
+            promised: cpu(&spec.requests).or(millicores).filter(|cpu| *cpu > 0),
             processes: max_processes,
         }
     }
@@ -358,6 +364,15 @@ impl Group {
             Self::V1(group) => group.out_of_memory().await,
             Self::Watch { watcher, bounds } => watcher.breached(watchdog, *bounds).await,
         }
+    }
+
+    /// The forks that are refused in it; where it is watched, it is ended instead.
+    pub(crate) fn refusals(&self) -> Refusals {
+        Refusals::of(match self {
+            Self::V2(group) => Some(group.pids()),
+            Self::V1(group) => Some(group.pids()),
+            Self::Watch { .. } => None,
+        })
     }
 
     /// Kills everything in it, the watchdog included. Blocks until nothing is left, but not for

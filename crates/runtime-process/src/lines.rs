@@ -95,6 +95,16 @@ impl LineSink {
         }
     }
 
+    /// Adds a line of the runtime's own, where there is room for it right now.
+    pub(crate) fn note(&self, line: String) {
+        let chunk = LogChunk::new(LogOutput::Stderr, line.into());
+        let cost = u32::try_from(chunk.lines.len()).unwrap_or(WAITING_BYTES);
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost) {
+            // Where nobody listens any more it is not missed.
+            let _ = self.sender.send((chunk, room));
+        }
+    }
+
     async fn put(&self, mut chunk: LogChunk, dropped: &mut u64) {
         // Once lines were dropped nobody waits again until there is room: the reader is gone or
         // far behind, and the function is not to pay for it time after time.

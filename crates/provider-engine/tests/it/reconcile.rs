@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use provider_engine::{
     Engine, EngineConfig, EngineError, FAILURES_ANNOTATION, LAST_ERROR_ANNOTATION,
-    LAST_EXIT_ANNOTATION,
+    LAST_EXIT_ANNOTATION, LIMIT_REACHED_ANNOTATION,
 };
 use provider_types::{Call, ExitReason, InstanceId, Lease, Resolver, RuntimeEvent, SecretName};
 use tokio::time::Instant;
@@ -242,6 +242,24 @@ async fn events_that_end_are_asked_for_anew_and_what_was_missed_is_found() {
     bench.available("f", 1).await;
     let status = bench.status("f").await.unwrap();
     assert_eq!(status.annotations[LAST_EXIT_ANNOTATION], "exit code 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_an_instance_was_held_to_is_in_the_status_until_the_next_update() {
+    let bench = Bench::new().await;
+    bench.deploy(spec("f", "ready")).await.unwrap();
+    bench.available("f", 1).await;
+    let id = ids(&bench, "ready").remove(0);
+    let limit = "was refused it".to_owned();
+    bench.fake.tell(&RuntimeEvent::LimitReached { id, limit });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let status = bench.status("f").await.unwrap();
+    let said = &status.annotations[LIMIT_REACHED_ANNOTATION];
+    assert_eq!(said, "a replica was refused it");
+    assert_eq!(status.available_replicas, 1);
+    bench.update(spec("f", "ready")).await.unwrap();
+    let status = bench.status("f").await.unwrap();
+    assert!(!status.annotations.contains_key(LIMIT_REACHED_ANNOTATION));
 }
 
 #[tokio::test(start_paused = true)]

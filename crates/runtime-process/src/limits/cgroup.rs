@@ -32,7 +32,11 @@ pub(crate) fn read_number(path: &Path) -> Option<u64> {
 
 /// Reads one value of a table of `KEY VALUE` lines.
 pub(crate) fn read_key(path: &Path, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    self::key(&fs::read_to_string(path).ok()?, key)
+}
+
+/// One value of a table of `KEY VALUE` lines.
+pub(crate) fn key(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
         .and_then(|value| value.trim().parse().ok())
@@ -151,6 +155,20 @@ pub(crate) fn quota(millicores: u64) -> (u64, u64) {
     (quota.clamp(LEAST_QUOTA, u64::from(u32::MAX)), period)
 }
 
+/// What a group counts for where CPU is short, as shares of cgroup v1 (1024 a core); the least where
+/// nothing was asked for. The same arithmetic as in Kubernetes.
+pub(crate) fn shares(millicores: Option<u64>) -> u64 {
+    const LEAST: u64 = 2;
+    const MOST: u64 = 262_144;
+    let asked = millicores.unwrap_or(0);
+    (asked.saturating_mul(1024) / 1000).clamp(LEAST, MOST)
+}
+
+/// The same as a weight of cgroup v2, which goes from 1 to 10,000.
+pub(crate) fn weight(millicores: Option<u64>) -> u64 {
+    1 + (shares(millicores) - 2) * 9_999 / 262_142
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +181,16 @@ mod tests {
         assert_eq!(quota(9), (9000, 1_000_000));
         assert_eq!(quota(1), (1000, 1_000_000));
         assert_eq!(quota(u64::MAX).1, 100_000);
+    }
+
+    #[test]
+    fn a_promised_share_of_cpu_is_a_weight_that_the_kernel_takes() {
+        let both = |millicores| (shares(millicores), weight(millicores));
+        assert_eq!(both(None), (2, 1));
+        assert_eq!(both(Some(1)), (2, 1));
+        assert_eq!(both(Some(500)), (512, 20));
+        assert_eq!(both(Some(2000)), (2048, 79));
+        assert_eq!(both(Some(u64::MAX)), (262_144, 10_000));
     }
 
     #[test]

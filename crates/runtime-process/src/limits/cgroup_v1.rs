@@ -18,6 +18,8 @@ const MEMORY: &str = "memory";
 const PIDS: &str = "pids";
 const CPU: &str = "cpu";
 const CPU_TIME: &str = "cpuacct";
+const QUOTA: &str = "cpu.cfs_quota_us";
+const SHARES: &str = "cpu.shares";
 
 /// How long the kernel may take from telling that memory is short to killing somebody for it.
 const KILL_FOLLOWS: Duration = Duration::from_millis(500);
@@ -105,10 +107,13 @@ impl Dirs {
             }
         }
         cgroup::write(&self.pids.join("pids.max"), bounds.processes)?;
-        if let (Some(millicores), Some(cpu)) = (bounds.millicores, &self.cpu) {
-            let (quota, period) = cgroup::quota(millicores);
-            cgroup::write(&cpu.join("cpu.cfs_period_us"), period)?;
-            cgroup::write(&cpu.join("cpu.cfs_quota_us"), quota)?;
+        if let Some(cpu) = &self.cpu {
+            cgroup::write(&cpu.join(SHARES), cgroup::shares(bounds.promised))?;
+            if let Some(millicores) = bounds.millicores {
+                let (quota, period) = cgroup::quota(millicores);
+                cgroup::write(&cpu.join("cpu.cfs_period_us"), period)?;
+                cgroup::write(&cpu.join(QUOTA), quota)?;
+            }
         }
         Ok(())
     }
@@ -128,9 +133,8 @@ impl Trees {
     pub(crate) fn open(mounts: &Mounts, name: &str) -> Result<Self, String> {
         let mut own = Dirs::own(mounts)?;
         // A group that limits CPU needs the files for it: not every kernel has them.
-        own.cpu = own
-            .cpu
-            .filter(|dir| dir.join("cpu.cfs_quota_us").exists() || dir.join("cpu.shares").exists());
+        let limits = |dir: &PathBuf| dir.join(QUOTA).exists() && dir.join(SHARES).exists();
+        own.cpu = own.cpu.filter(limits);
         for dir in own.all() {
             cgroup::sweep(dir, name);
         }
@@ -143,11 +147,17 @@ impl Trees {
 
     fn set_up(&self) -> io::Result<()> {
         self.0.make()?;
+        if let Some(cpu) = &self.0.cpu {
+            // What is promised to instances adds up to no more than the host has.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+            cgroup::write(&cpu.join(SHARES), cgroup::shares(Some(cores * 1000)))?;
+        }
         // That all limits can be set is known once it was done.
         let probe = self.0.join(".probe");
         let bounds = Bounds {
             memory: Some(1 << 30),
             millicores: Some(1000),
+            promised: None,
             processes: 1,
         };
         let limited = probe.make().and_then(|()| probe.limit(&bounds));
@@ -170,7 +180,7 @@ impl Trees {
 
     pub(crate) fn group(&self, id: &str, bounds: &Bounds, owner: Option<u32>) -> io::Result<Group> {
         let mut dirs = self.0.join(id);
-        if bounds.millicores.is_none() {
+        if bounds.promised.is_none() {
             // On a busy machine, who changes to another group of this kind waits for its turn anew.
             dirs.cpu = None;
         }
@@ -263,6 +273,11 @@ impl Group {
             }
         }
         std::future::pending().await
+    }
+
+    /// Where the kernel counts forks that it refused.
+    pub(crate) fn pids(&self) -> PathBuf {
+        self.dirs.pids.clone()
     }
 
     pub(crate) fn kill(&self) -> bool {

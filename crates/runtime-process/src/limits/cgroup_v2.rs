@@ -101,6 +101,7 @@ impl Tree {
             &Bounds {
                 memory: Some(1 << 30),
                 millicores: Some(1000),
+                promised: None,
                 processes: 1,
             },
         )?;
@@ -172,15 +173,23 @@ impl Group {
         // What is left of a function after one of its processes was killed is of no use.
         cgroup::write(&self.file("memory.oom.group"), 1)?;
         cgroup::write(&self.file("pids.max"), bounds.processes)?;
-        if let Some(millicores) = bounds.millicores.filter(|_| cpu) {
-            let (quota, period) = cgroup::quota(millicores);
-            cgroup::write(&self.file("cpu.max"), format!("{quota} {period}"))?;
+        if cpu {
+            cgroup::write(&self.file("cpu.weight"), cgroup::weight(bounds.promised))?;
+            if let Some(millicores) = bounds.millicores {
+                let (quota, period) = cgroup::quota(millicores);
+                cgroup::write(&self.file("cpu.max"), format!("{quota} {period}"))?;
+            }
         }
         Ok(())
     }
 
     pub(crate) fn enter(&self, process: i32) -> io::Result<()> {
         cgroup::write(&self.file("cgroup.procs"), process)
+    }
+
+    /// Where the kernel counts forks that it refused.
+    pub(crate) fn pids(&self) -> PathBuf {
+        self.0.clone()
     }
 
     pub(crate) fn kill(&self) -> bool {
@@ -233,7 +242,8 @@ mod tests {
         }
     }
 
-    const FILES: [(&str, &str); 8] = [
+    const FILES: [(&str, &str); 9] = [
+        ("cpu.weight", "100"),
         ("memory.max", "max"),
         ("memory.swap.max", "max"),
         ("memory.oom.group", "0"),
@@ -252,6 +262,7 @@ mod tests {
         let bounds = Bounds {
             memory: Some(64 << 20),
             millicores: Some(250),
+            promised: Some(500),
             processes: 32,
         };
         group.limit(&bounds, true).unwrap();
@@ -261,6 +272,7 @@ mod tests {
         assert!(text("memory.oom.group").starts_with('1'));
         assert!(text("pids.max").starts_with("32"));
         assert!(text("cpu.max").starts_with("25000 100000"));
+        assert!(text("cpu.weight").starts_with("20"));
     }
 
     #[test]
@@ -270,11 +282,13 @@ mod tests {
         let bounds = Bounds {
             memory: None,
             millicores: Some(250),
+            promised: Some(500),
             processes: 32,
         };
         Group(dir.path().to_owned()).limit(&bounds, false).unwrap();
         let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(text("cpu.max"), "max 100000");
+        assert_eq!(text("cpu.weight"), "100");
         assert_eq!(text("memory.max"), "max");
     }
 

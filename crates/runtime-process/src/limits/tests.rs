@@ -76,3 +76,18 @@ fn a_way_is_named_as_it_is_shown() {
             .contains("watch")
     );
 }
+
+#[test]
+fn what_is_promised_of_cpu_is_the_request_else_the_limit() {
+    let promised = |spec: &FunctionSpec| Bounds::of(spec, 9).promised;
+    let mut spec = limited("", "500m");
+    assert_eq!(promised(&spec), Some(500));
+    let mut requests = Resources::default();
+    requests.cpu = Some(Quantity::parse("200m").unwrap());
+    spec.requests = Some(requests);
+    assert_eq!(promised(&spec), Some(200));
+    spec.limits = None;
+    assert_eq!(promised(&spec), Some(200));
+    spec.requests = None;
+    assert_eq!(promised(&spec), None);
+}

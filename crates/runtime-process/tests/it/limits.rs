@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use provider_types::{
     ErrorKind, ExitReason, FunctionSpec, InstanceStats, Quantity, Resources, Runtime as _,
     RuntimeInstance,
@@ -201,6 +202,12 @@ async fn there_is_a_bound_on_processes() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let made = pids(&list).len();
             assert!((10..20).contains(&made), "{way}: {made}");
+            // That it was refused is told, and stands in its log.
+            let said = bench.limit(&it.id).await;
+            assert!(said.contains("1 time: it may have 20"), "{way}: {said}");
+            let mut lines = bench.runtime.logs(&it.id).await.unwrap();
+            let wanted = format!("this replica {said}\n");
+            while lines.next().await.expect("no such line").lines != wanted.as_bytes() {}
             bench.runtime.remove(&it.id).await.unwrap();
         }
         call.abort();
@@ -235,6 +242,35 @@ async fn a_share_of_cpu_is_held_by_groups_and_not_promised_otherwise() {
         assert!(share < 0.4, "{way}: {share:.2} of a core");
         call.abort();
     }
+}
+
+#[tokio::test]
+async fn what_an_instance_was_promised_of_the_cpu_is_its_weight() {
+    let Some(hierarchy) = group_of("cpu").filter(|_| ways().contains(&LimitsWay::CgroupV1)) else {
+        return;
+    };
+    let mut bench = by(LimitsWay::CgroupV1, |_| {});
+    let image = bench.script("hog", HOG);
+    let mut spec = function(&image);
+    let mut requests = Resources::default();
+    requests.cpu = Some(Quantity::parse("500m").unwrap());
+    spec.requests = Some(requests);
+    let it = bench.up(with(spec, &[])).await;
+    let of_this_process = format!("-{}", std::process::id());
+    let shares: Vec<String> = fs::read_dir(hierarchy)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|base| base.to_string_lossy().ends_with(&of_this_process))
+        .filter_map(|base| {
+            let group = base.join(it.id.as_str());
+            // Its watchdog is in it, and all that it starts.
+            let tasks = fs::read_to_string(group.join("tasks")).ok()?;
+            assert!(!tasks.is_empty());
+            fs::read_to_string(group.join("cpu.shares")).ok()
+        })
+        .collect();
+    assert_eq!(shares, ["512\n"]);
 }
 
 async fn stats(bench: &Bench, it: &RuntimeInstance) -> InstanceStats {

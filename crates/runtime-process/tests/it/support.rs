@@ -100,12 +100,22 @@ impl Bench {
         }
     }
 
+    /// The limit that an instance is held to.
+    pub(crate) async fn limit(&mut self, id: &InstanceId) -> String {
+        match self.event(id).await {
+            RuntimeEvent::LimitReached { limit, .. } => limit,
+            other => panic!("no limit but {other:?}"),
+        }
+    }
+
     async fn event(&mut self, wanted: &InstanceId) -> RuntimeEvent {
         loop {
             let event = timeout(PATIENCE, self.events.next()).await;
             let event = event.expect("no event came").expect("no more events");
             let id = match &event {
-                RuntimeEvent::Ready(id) | RuntimeEvent::Exited { id, .. } => id,
+                RuntimeEvent::Ready(id)
+                | RuntimeEvent::Exited { id, .. }
+                | RuntimeEvent::LimitReached { id, .. } => id,
                 other => panic!("{other:?}"),
             };
             if id == wanted {

@@ -258,9 +258,13 @@ async fn a_reader_that_reads_nothing_holds_nobody_up() {
     assert_eq!(last_number(1, texts.iter().map(String::as_str)), 60_000);
 }
 
+/// How many lines of its own a watchdog may have among those that are missing.
+const OWN_LINES: u64 = 4;
+
 /// Goes through lines that begin with their numbers; what is missing must be said. The last number.
 fn last_number<'a>(first: u64, lines: impl Iterator<Item = &'a str>) -> u64 {
     let mut expected = first;
+    let mut own_lines = 0;
     for line in lines {
         let (start, rest) = line.split_once(' ').unwrap_or((line, ""));
         let Ok(number) = start.parse::<u64>() else {
@@ -268,9 +272,13 @@ fn last_number<'a>(first: u64, lines: impl Iterator<Item = &'a str>) -> u64 {
         };
         if rest.ends_with("missing here") {
             expected += number;
+            own_lines = OWN_LINES;
         } else {
-            assert_eq!(number, expected, "{}", line.get(..100).unwrap_or(line));
-            expected += 1;
+            let right = expected.saturating_sub(own_lines)..=expected;
+            let line = line.get(..100).unwrap_or(line);
+            assert!(right.contains(&number), "{line} instead of {expected}");
+            expected = number + 1;
+            own_lines = 0;
         }
     }
     expected - 1
