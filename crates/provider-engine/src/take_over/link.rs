@@ -107,7 +107,8 @@ impl Link {
     }
 }
 
-fn is_end(error: &io::Error) -> bool {
+/// Whether the other side is gone.
+pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use provider_types::{LogChunk, LogOutput, Runtime};
 use tokio::net::UnixStream;
 
-use super::link::Link;
+use super::link::{Link, is_end};
 use super::{Message, PROTOCOL, PassedSocket, REQUEST, Serving, unexpected};
 use crate::config::EngineConfig;
 use crate::control::control;
@@ -23,6 +23,9 @@ use crate::state_dir::StateDir;
 /// How long a provider that has just taken over may take until it can be asked itself.
 const APPEARS: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long the lock of a provider that was killed may take to be free.
+const ENDS: Duration = Duration::from_secs(1);
 
 /// How long its functions may take beyond the time that an instance has to get ready.
 const MORE: Duration = Duration::from_secs(30);
@@ -121,10 +124,8 @@ impl TakeOver {
     }
 
     async fn agree(&mut self, taken: Vec<usize>) -> io::Result<()> {
-        let said = self.link.send(&Message::Ready { taken }).await;
-        let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        match said {
-            Err(error) if gone(&error) => return Err(unexpected(None)),
+        match self.link.send(&Message::Ready { taken }).await {
+            Err(error) if is_end(&error) => return Err(unexpected(None)),
             said => said?,
         }
         match self.link.receive().await? {
@@ -133,20 +134,51 @@ impl TakeOver {
         }
     }
 
-    /// Has the running provider let go of the state.
+    /// Has the running provider let go of the state. One that ends instead has let go of it too.
     async fn release(&mut self) -> io::Result<()> {
+        match self.ask_for_state().await {
+            Ok(functions) => self.functions = functions,
+            Err(error) if is_end(&error) && has_ended(&self.path).await? => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn ask_for_state(&mut self) -> io::Result<Vec<Serving>> {
         self.link.send(&Message::Release).await?;
         match self.link.receive().await? {
-            Some(Message::Released { functions }) => {
-                self.functions = functions;
-                Ok(())
-            }
+            Some(Message::Released { functions }) => Ok(functions),
             other => Err(unexpected(other.as_ref())),
         }
     }
 }
 
 async fn ask(state_dir: &Path) -> io::Result<Option<TakeOver>> {
+    match ask_running(state_dir).await {
+        // In the middle of its answer.
+        Err(error) if is_end(&error) || error.kind() == io::ErrorKind::InvalidData => {
+            match has_ended(state_dir).await? {
+                true => Ok(None),
+                false => Err(error),
+            }
+        }
+        asked => asked,
+    }
+}
+
+/// Whether the provider that did not go on talking runs no more.
+async fn has_ended(state_dir: &Path) -> io::Result<bool> {
+    let begun = tokio::time::Instant::now();
+    while StateDir::is_held(state_dir)? {
+        if begun.elapsed() >= ENDS {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(true)
+}
+
+async fn ask_running(state_dir: &Path) -> io::Result<Option<TakeOver>> {
     let begun = tokio::time::Instant::now();
     let stream = loop {
         let dir = state_dir.to_owned();

@@ -239,6 +239,39 @@ async fn when_the_next_version_is_killed_the_one_before_goes_on() {
 }
 
 #[tokio::test]
+async fn when_the_version_before_is_killed_on_the_way_the_next_one_serves() {
+    let place = Place::new();
+    let mut provider = with_moody(&place).await;
+    // Before it has said anything.
+    signal("-STOP", &provider.pid());
+    let mut after = tokio::spawn(Provider::start(next(&place)));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!after.is_finished());
+    provider.end("-KILL").await;
+    provider = (&mut after).await.unwrap();
+    assert_eq!(provider.called("moody", "").await, "ok");
+
+    // After it has offered its sockets, while it waits for an operation to end.
+    fs::write(place.path("tmp/late"), "").unwrap();
+    let (url, client) = (provider.url.clone(), provider.client.clone());
+    let deploying = tokio::spawn(async move {
+        let slow = with(image("slow", "moody"), json!({"mode": "http"}));
+        let request = client.post(format!("{url}/system/functions")).json(&slow);
+        let _ = request.send().await;
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let after = tokio::spawn(Provider::start(next(&place)));
+    provider.logged("another version takes over").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let url = provider.url.clone();
+    provider.end("-KILL").await;
+    deploying.await.unwrap();
+    let provider = after.await.unwrap();
+    assert_eq!(provider.url, url, "not on the sockets that it was offered");
+    assert_eq!(provider.called("moody", "").await, "ok");
+}
+
+#[tokio::test]
 async fn what_answered_before_answers_when_the_next_version_says_that_it_listens() {
     let place = Place::new();
     let provider = with_moody(&place).await;
