@@ -2,11 +2,15 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use provider_engine::{PassSockets, PassedSocket, TakeOver};
+use provider_engine::{Engine, EngineConfig, PassSockets, PassedSocket, TakeOver};
 use provider_http::{HandOver, HandedSocket, Purpose};
+use runtime_process::ProcessRuntime;
 
 use crate::failure::{Failure, Kind, OrFail as _};
+use crate::signals::Signals;
 
 /// Begins to take over, where that is wanted and a provider runs.
 pub(crate) async fn ask(wanted: bool, state_dir: &Path) -> Result<Option<TakeOver>, Failure> {
@@ -38,6 +42,41 @@ pub(crate) fn sockets(take_over: Option<&mut TakeOver>) -> Vec<HandedSocket> {
         )
     };
     passed.into_iter().map(handed).collect()
+}
+
+/// Opens the engine, in the place of a running provider where one is taken over. `None` when this one
+/// is told to stop meanwhile: then the other one goes on.
+pub(crate) async fn open(
+    config: EngineConfig,
+    runtime: Arc<ProcessRuntime>,
+    take_over: Option<&mut TakeOver>,
+    signals: &Signals,
+) -> Result<Option<Arc<Engine>>, Failure> {
+    let Some(before) = take_over else {
+        return Engine::open(config, runtime)
+            .await
+            .map(Some)
+            .or_fail(Kind::Directory);
+    };
+    let opened = async {
+        let engine = Engine::open_after(config, runtime, before);
+        let engine = engine.await.or_fail(Kind::Directory)?;
+        match before.ready(&engine).await.or_fail(Kind::Running) {
+            Ok(()) => Ok(engine),
+            Err(failure) => {
+                engine.shutdown(Duration::ZERO).await;
+                Err(failure)
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = signals.clone().reach(1) => {
+            tracing::info!("told to stop: the version before goes on");
+            Ok(None)
+        }
+        opened = opened => opened.map(Some),
+    }
 }
 
 /// The server's sockets, as the engine passes them on.

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use provider_engine::Engine;
 use provider_http::{HandedSocket, Server};
 use provider_route::{Table, TableConfig};
 use runtime_process::{WATCHDOG_ARGUMENT, watchdog_main};
@@ -99,11 +98,11 @@ async fn serve(settings: &Settings, inherited: Vec<HandedSocket>) -> Result<(), 
     let (limits, secrets) = (runtime.limits(), runtime.secrets());
 
     let config = setup::engine(settings);
-    let engine = match &mut take_over {
-        Some(before) => Engine::open_after(config, Arc::new(runtime), before).await,
-        None => Engine::open(config, Arc::new(runtime)).await,
+    let opened = hand_over::open(config, Arc::new(runtime), take_over.as_mut(), &signals).await;
+    let Ok(Some(engine)) = opened else {
+        settings.clean_up(&place);
+        return opened.map(drop);
     };
-    let engine = engine.or_fail(Kind::Directory)?;
 
     let mut server = Server::builder(engine.clone())
         .resolver(engine.resolver())

@@ -86,21 +86,29 @@ impl TakeOver {
         std::mem::take(&mut self.sockets)
     }
 
-    /// Waits until all functions answer that answer in the running provider, and has that one stop
-    /// taking connections. `taken` says which sockets are served from now on, by their place in
-    /// [`TakeOver::sockets`].
+    /// Waits until all functions answer that answer in the running provider. Until this is done the
+    /// take-over may be dropped, and the running provider goes on.
     ///
     /// # Errors
-    /// When a function does not get ready, or the running provider cannot be told.
+    /// When a function does not get ready.
+    pub async fn ready(&self, engine: &Engine) -> Result<(), TakeOverError> {
+        let inner = &engine.inner;
+        let patience = inner.config.ready_timeout.saturating_add(MORE);
+        let ready = self.functions.iter().map(|it| ready(inner, it, patience));
+        try_join_all(ready).await.map(drop)
+    }
+
+    /// Has the running provider stop taking connections, once all is [ready](Self::ready). `taken`
+    /// says which sockets are served from now on, by their place in [`TakeOver::sockets`].
+    ///
+    /// # Errors
+    /// When the running provider cannot be told.
     pub async fn complete(
         mut self,
         engine: &Arc<Engine>,
         taken: Vec<usize>,
     ) -> Result<(), TakeOverError> {
         let inner = Arc::clone(&engine.inner);
-        let patience = inner.config.ready_timeout.saturating_add(MORE);
-        let ready = self.functions.iter().map(|it| ready(&inner, it, patience));
-        try_join_all(ready).await?;
         match self.agree(taken).await {
             Ok(()) => {}
             // It has ended by itself, so all is ours already.

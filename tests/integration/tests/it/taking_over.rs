@@ -314,6 +314,24 @@ async fn a_next_version_that_cannot_listen_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_next_version_that_is_told_to_stop_on_the_way_leaves_the_one_before_alone() {
+    let place = Place::new();
+    let provider = with_moody(&place).await;
+    fs::write(place.path("tmp/late"), "").unwrap();
+    for signal_of in ["-TERM", "-INT"] {
+        let mut after = next(&place).spawn().unwrap();
+        let pid = after.id().unwrap().to_string();
+        until("the lock", || holder(&place).trim() == pid).await;
+        signal(signal_of, &pid);
+        let ended = timeout(PATIENCE, after.wait()).await;
+        assert_eq!(ended.expect("it goes on").unwrap().code(), Some(0));
+        until("the lock", || holder(&place).trim() == provider.pid()).await;
+    }
+    assert_eq!(provider.called("moody", "").await, "ok");
+    provider.deployed(process("later", "cat")).await;
+}
+
+#[tokio::test]
 async fn operations_in_between_wait_or_are_told_when_to_ask_again() {
     let place = Place::new();
     let provider = with_moody(&place).await;
