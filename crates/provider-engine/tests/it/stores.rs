@@ -1,6 +1,7 @@
 //! Secrets and namespaces.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use provider_types::{
     CallContext, CreateNamespace, CreateSecret, DeleteNamespace, DeleteSecret, ErrorKind,
@@ -262,4 +263,27 @@ async fn a_namespace_that_holds_something_is_not_removed() {
             .kind(),
         ErrorKind::InvalidArgument
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_while_a_secret_changes_sees_the_new_value() {
+    let bench = Bench::new().await;
+    bench.secret("key", b"old").await;
+    let mut reading = spec("f", "ready");
+    reading.secrets = vec![name("key")];
+    bench.deploy(reading).await.unwrap();
+    bench.scale("f", 2).await.unwrap();
+    // A start takes five milliseconds: it was given the value before it. The refresh takes none, so
+    // that it is over by then.
+    bench.fake.refreshes.store(10, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert_eq!(bench.fake.starts_of("ready").len(), 1);
+    bench.change("key", b"new").await.unwrap();
+    bench.available("f", 2).await;
+    bench
+        .until("the new value", |fake| {
+            let starts = fake.starts_of("ready");
+            starts.iter().all(|started| started.secrets[0].1 == b"new")
+        })
+        .await;
 }
