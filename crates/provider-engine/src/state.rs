@@ -581,12 +581,12 @@ impl State {
         self.keep(commands);
     }
 
-    /// How many instances there may be at a time.
     /// What its replicas need of the host.
     pub(crate) fn claim(&self) -> Claim {
         Claim::of(&self.target.spec, self.replicas)
     }
 
+    /// How many instances there may be at a time.
     fn most_replicas(&self, config: &EngineConfig) -> u64 {
         match self.target.single_instance() {
             Some(_) => 1,

@@ -1,5 +1,6 @@
 //! What a call holds until both of its bodies are finished or given up.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,7 @@ impl<R: Resolver, O: Observer> Hold for Exchange<R, O> {
             self.report(Report::Reset);
         }
         if reason != Reason::ClientLeft {
-            let cause = cause.map(tracing::field::display);
+            let cause = cause.map(|cause| cause as &(dyn Error + 'static));
             tracing::warn!(
                 function = %self.function,
                 call_id = self.trail.call_id(),

@@ -1,6 +1,6 @@
 //! Leases and observers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use provider_proxy::{Budgets, Proxy, Reason};
@@ -59,6 +59,52 @@ async fn a_function_that_breaks_is_reported() {
         get(front(&functions).await, "/function/f").await;
         functions.all_given_back().await;
         assert_eq!(functions.reports(), reports, "{reply:?}");
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_reply_broke_off_down_to_its_first_cause() {
+    let log = Log::default();
+    let writer = log.clone();
+    let listening = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    // The test runs in one thread, its servers too.
+    let _listening = tracing::subscriber::set_default(listening);
+    let garbling = function(|_, mut wire| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nx\r\n")
+            .await;
+        wire.rest().await;
+    })
+    .await;
+    let functions = Functions::at(garbling);
+    get(front(&functions).await, "/function/f").await;
+    functions.all_given_back().await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for part in [
+        "a reply broke off",
+        "function=f.",
+        "body of the reply is invalid",
+        "chunk does not begin",
+    ] {
+        assert!(log.contains(part), "{part:?} is not in {log}");
     }
 }
 
