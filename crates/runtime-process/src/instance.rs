@@ -1,6 +1,7 @@
 //! One running instance as the provider sees it: a watchdog process, the socket to it, its pipes.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use std::{future, io};
 
 use provider_types::{
-    ExitReason, FunctionRef, InstanceId, InstanceState, InstanceStats, LogOutput, RuntimeEvent,
+    ExitReason, InstanceId, InstanceState, InstanceStats, LogOutput, RuntimeEvent,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -25,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::ProcessConfig;
 use crate::http_mode::Port;
-use crate::launch::{Launch, Report};
+use crate::launch::{Launch, Outset, Report};
 use crate::limits::Group;
 use crate::lines::{self, LineSink, LineSource};
 use crate::processes;
@@ -122,15 +123,18 @@ impl Shared {
 /// dropped ends. Blocks for as long as starting a process takes; needs a tokio runtime.
 pub(crate) fn spawn(
     config: &ProcessConfig,
-    function: &FunctionRef,
+    outset: &Outset,
     shared: &Arc<Shared>,
 ) -> io::Result<Started> {
-    let (ours, theirs) = StdUnixStream::pair()?;
+    let (mut ours, theirs) = StdUnixStream::pair()?;
+    let mut line = serde_json::to_vec(outset)?;
+    line.push(b'\n');
+    // A few paths: a socket takes them without a reader.
+    ours.write_all(&line)?;
     let mut command = std::process::Command::new(&config.watchdog.program);
     command
         .arg0(&config.watchdog.name)
         .args(&config.watchdog.arguments)
-        .arg(function.to_string())
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -178,6 +182,11 @@ pub(crate) fn spawn(
 }
 
 impl Started {
+    /// Lets it know that it is about to be told what to run. Fails where it has ended.
+    pub(crate) fn call(&mut self) -> io::Result<()> {
+        self.link.write_all(b"\n")
+    }
+
     /// The watchdog's process id.
     pub(crate) fn pid(&self) -> i32 {
         self.counted.pid.as_raw_nonzero().get()

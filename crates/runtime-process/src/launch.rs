@@ -1,5 +1,5 @@
-//! What the provider and the watchdog of one instance say to each other: one line of JSON down,
-//! lines of JSON up, over the socket that is the watchdog's standard input. The provider's end
+//! What the provider and the watchdog of one instance say to each other: [`Outset`], an empty line
+//! when its instance is about to start, and [`Launch`] down, [`Report`]s up, a line of JSON each, over the socket that is the watchdog's standard input. The provider's end
 //! closing is the lifeline: it means that the provider is gone.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::readiness::Readiness;
 use crate::sandbox::Rules;
 
-/// Everything that the watchdog of one instance needs to know.
+/// What a watchdog is told at once: all that is known before it is known what it will run.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outset {
+    /// What its instance must not touch; `None` where it may touch what its user may.
+    pub(crate) hidden: Option<Vec<PathBuf>>,
+}
+
+/// Everything else that the watchdog of one instance needs to know.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Launch {
     /// The program's absolute path and its arguments; empty in the mode `static`.
@@ -31,8 +38,8 @@ pub(crate) struct Launch {
     /// Where the watchdog writes itself into the control groups that hold the instance to its
     /// limits.
     pub(crate) groups: Vec<PathBuf>,
-    /// What the instance may touch; `None` is everything that its user may.
-    pub(crate) rules: Option<Rules>,
+    /// What the instance may touch, where it may not touch everything.
+    pub(crate) rules: Rules,
 }
 
 /// How a watchdog works.

@@ -51,6 +51,7 @@ mod readiness;
 mod runtime;
 mod sandbox;
 mod secrets_place;
+mod spare;
 mod user;
 mod watchdog;
 

@@ -21,9 +21,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::config::{ProcessConfig, SetupError};
 use crate::environment::{self, DEFAULT_PATH, Place};
 use crate::http_mode::{self, HttpMode, Port, Ports};
-use crate::instance::{self, Handle, Shared};
+use crate::instance::{self, Handle, Shared, Started};
 use crate::instance_dir::{InstanceDir, SOCKET};
-use crate::launch::{Launch, Settings};
+use crate::launch::{Launch, Outset, Settings};
 use crate::limits::{self, Group, Limits, LimitsStatus};
 use crate::lines::LineSource;
 use crate::own_place::{MARK, OwnPlace, own_dir};
@@ -31,6 +31,7 @@ use crate::program::{IMAGE_NOT_RUN_ANNOTATION, Mode, Places, Program};
 use crate::readiness::Readiness;
 use crate::sandbox::{Rules, SandboxStatus, holds};
 use crate::secrets_place::{SecretsPlace, SecretsStatus};
+use crate::spare::{self, Spare};
 use provider_watchdog::causes;
 
 /// Runs functions as child processes, each below a watchdog of its own.
@@ -52,6 +53,7 @@ struct Inner {
     private_temp: bool,
     ports: Arc<Ports>,
     shared: Arc<Shared>,
+    spare: Spare,
     instances: Mutex<HashMap<InstanceId, Instance>>,
     place: OwnPlace,
     /// Or why there is none.
@@ -128,6 +130,7 @@ impl ProcessRuntime {
                 private_temp,
                 ports: Arc::new(Ports::new()),
                 shared: Arc::new(Shared::new(config.adopt_orphans)),
+                spare: Spare::default(),
                 instances: Mutex::default(),
                 config,
                 place,
@@ -165,6 +168,21 @@ impl ProcessRuntime {
     #[must_use]
     pub fn limits(&self) -> LimitsStatus {
         self.inner.limits.status()
+    }
+
+    /// Sees to it that a watchdog waits for the next instance, soon.
+    fn order_spare(&self) {
+        if !self.inner.spare.order() {
+            return;
+        }
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            tokio::time::sleep(spare::PAUSE).await;
+            if let Some(inner) = inner.upgrade() {
+                // Without one the next start only takes longer, and says what is wrong.
+                blocking(move || inner.spare.put(inner.spawn().ok())).await;
+            }
+        });
     }
 
     /// Whether each instance has a temporary directory of its own, because the common one holds
@@ -228,15 +246,19 @@ impl Inner {
     }
 
     /// Starts an instance that there is not. Blocks.
-    ///
-    /// Starting a process takes as long as all the rest, which goes on meanwhile.
     fn start(&self, spec: &InstanceSpec) -> Result<RuntimeInstance, ProviderError> {
         let failed = |what: &'static str| {
             move |error: io::Error| ProviderError::internal(what).with_cause(error)
         };
         let function = &spec.function;
-        let started = instance::spawn(&self.config, &function.function, &self.shared)
-            .map_err(failed("the watchdog could not be started"))?;
+        // It gets ready while the rest goes on.
+        let started = match self.spare.take() {
+            Some(spare) => spare,
+            None => self
+                .spawn()
+                .and_then(|mut it| it.call().map(|()| it))
+                .map_err(failed("the watchdog could not be started"))?,
+        };
         let program = self.resolve(function)?;
         let readiness = Readiness::of(function)?;
         let port = match &program.mode {
@@ -299,6 +321,12 @@ impl Inner {
         Ok(shown)
     }
 
+    /// Starts a watchdog, for any function. Blocks.
+    fn spawn(&self) -> io::Result<Started> {
+        let hidden = (self.sandbox == SandboxStatus::Enforced).then(|| self.config.hidden.clone());
+        instance::spawn(&self.config, &Outset { hidden }, &self.shared)
+    }
+
     fn settings(&self, spec: &FunctionSpec, listens: Option<SocketAddr>) -> Settings {
         Settings {
             variables: spec.env_vars.clone(),
@@ -331,30 +359,27 @@ impl Inner {
             secrets_dir: dir.secrets(),
             listens,
         };
-        let rules = (self.sandbox == SandboxStatus::Enforced).then(|| {
-            let program_dir = program
-                .command
-                .first()
-                .map(Path::new)
-                .and_then(Path::parent);
-            let mut readable = vec![
-                dir.path().to_owned(),
-                dir.secrets().to_owned(),
+        let program_dir = program
+            .command
+            .first()
+            .map(Path::new)
+            .and_then(Path::parent);
+        let mut readable = vec![
+            dir.path().to_owned(),
+            dir.secrets().to_owned(),
+            working_dir.clone(),
+        ];
+        readable.extend(program_dir.map(Path::to_owned));
+        readable.extend(config.functions_dir.clone());
+        let rules = Rules {
+            readable,
+            writable: vec![
                 working_dir.clone(),
-            ];
-            readable.extend(program_dir.map(Path::to_owned));
-            readable.extend(config.functions_dir.clone());
-            Rules {
-                hidden: config.hidden.clone(),
-                readable,
-                writable: vec![
-                    working_dir.clone(),
-                    dir.work(),
-                    dir.temp(),
-                    temp_dir.clone(),
-                ],
-            }
-        });
+                dir.work(),
+                dir.temp(),
+                temp_dir.clone(),
+            ],
+        };
         Launch {
             command: program.command.clone(),
             environment: environment::environment(spec, place),
@@ -390,6 +415,8 @@ impl Runtime for ProcessRuntime {
         let held = held.map(|held| (LIMITS_ANNOTATION.to_owned(), held));
         prepared.annotations.extend(held);
         let program = blocking(move || inner.resolve(&spec)).await?;
+        // A function that sleeps is prepared and not started.
+        self.order_spare();
         prepared.single_instance = program.single_instance();
         if let Some(said) = program.image_not_run {
             prepared.warnings.push(said.clone());
@@ -406,7 +433,9 @@ impl Runtime for ProcessRuntime {
             return Ok(there.shown.clone());
         }
         let inner = self.inner.clone();
-        blocking(move || inner.start(&spec)).await
+        let started = blocking(move || inner.start(&spec)).await;
+        self.order_spare();
+        started
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError> {

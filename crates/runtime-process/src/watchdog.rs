@@ -20,9 +20,10 @@ use tokio::net::unix::pipe::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::instance_dir::SOCKET;
-use crate::launch::{Launch, Report};
+use crate::launch::{Launch, Outset, Report};
 use crate::processes;
 use crate::readiness::Found;
+use crate::sandbox::Ground;
 
 /// How long the kernel may take to end killed processes.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -41,18 +42,14 @@ pub fn watchdog_main() -> ExitCode {
     // Not the provider's name: `pkill` on that is not meant for its functions.
     let _ = rustix::thread::set_name(c"fwatchdog");
 
-    let mut line = String::new();
-    match io::stdin().lock().read_line(&mut line) {
-        // The provider went away before it said anything.
-        Ok(0) | Err(_) => return ExitCode::FAILURE,
-        Ok(_) => {}
-    }
     let Ok(provider) = Provider::connect() else {
         return ExitCode::FAILURE;
     };
-    let code = match serde_json::from_str::<Launch>(&line) {
-        Ok(launch) => run(&launch, &provider),
-        Err(error) => Err(error.into()),
+    let code = match begin() {
+        Ok(Some((launch, begun))) => run(&launch, begun, &provider),
+        // The provider went away, or has nothing for it to do.
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => Err(error),
     };
     // Also what a function left running after its calls.
     let _ = tree::end_tree(Duration::ZERO, END_LIMIT);
@@ -111,16 +108,58 @@ impl Provider {
     }
 }
 
-fn run(launch: &Launch, provider: &Provider) -> Result<(), RunError> {
+/// What a watchdog has ready before it knows its instance.
+struct Begun {
+    ground: Option<Ground>,
+    executor: tokio::runtime::Runtime,
+}
+
+/// Gets ready for whatever is to run, and waits to be told what that is.
+fn begin() -> Result<Option<(Launch, Begun)>, RunError> {
+    let Some(outset) = next_line()? else {
+        return Ok(None);
+    };
+    let outset: Outset = serde_json::from_str(&outset)?;
+    let ground = outset.hidden.map(Ground::lay).transpose()?;
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::System)?;
+    let Some(_called) = next_line()? else {
+        return Ok(None);
+    };
+    let ground = ground.map(Ground::renew).transpose()?;
+    let Some(launch) = next_line()? else {
+        return Ok(None);
+    };
+    let launch = serde_json::from_str(&launch)?;
+    Ok(Some((launch, Begun { ground, executor })))
+}
+
+/// The next line from the provider; `None` when it has gone away.
+fn next_line() -> Result<Option<String>, RunError> {
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line) {
+        Ok(0) => Ok(None),
+        Ok(_) => Ok(Some(line)),
+        Err(error) => Err(RunError::System(error)),
+    }
+}
+
+fn run(launch: &Launch, begun: Begun, provider: &Provider) -> Result<(), RunError> {
     join(&launch.groups).map_err(RunError::Limits)?;
     tree::adopt_orphans().map_err(RunError::System)?;
-    let listener = listen(&launch.socket_dir).map_err(RunError::Socket)?;
+    let listener = match launch.settings.listens {
+        // Calls go to the program itself.
+        Some(_) => None,
+        None => Some(listen(&launch.socket_dir).map_err(RunError::Socket)?),
+    };
     std::env::set_current_dir(&launch.working_dir).map_err(|source| RunError::WorkingDir {
         path: launch.working_dir.clone(),
         source,
     })?;
-    if let Some(rules) = &launch.rules {
-        rules.enforce()?;
+    if let Some(ground) = begun.ground {
+        ground.enforce(&launch.rules)?;
     }
     // From here on there may be threads: they are bound by the rules too.
     std::thread::Builder::new()
@@ -128,11 +167,7 @@ fn run(launch: &Launch, provider: &Provider) -> Result<(), RunError> {
         .stack_size(256 * 1024)
         .spawn(hold_on)
         .map_err(RunError::System)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::System)?
-        .block_on(serve(launch, listener, provider))
+    begun.executor.block_on(serve(launch, listener, provider))
 }
 
 /// Joins the groups that hold this instance to its limits, with everything that it will start.
@@ -180,12 +215,13 @@ fn listen(dir: &Path) -> io::Result<UnixListener> {
 
 async fn serve(
     launch: &Launch,
-    listener: UnixListener,
+    listener: Option<UnixListener>,
     provider: &Provider,
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let children = signal(SignalKind::child()).map_err(RunError::System)?;
-    let listener = tokio::net::UnixListener::from_std(listener).map_err(RunError::System)?;
+    let listener = listener.map(tokio::net::UnixListener::from_std);
+    let listener = listener.transpose().map_err(RunError::System)?;
     let logs = Logs::new(
         pipe(io::stdout()).map_err(RunError::System)?,
         pipe(io::stderr()).map_err(RunError::System)?,
@@ -195,9 +231,9 @@ async fn serve(
         terminate.recv().await;
     };
     let served = async {
-        match launch.settings.listens {
-            Some(_) => watchdog.supervise(stop).await,
-            None => watchdog.serve(listener.into(), None, stop).await,
+        match listener {
+            Some(listener) => watchdog.serve(listener.into(), None, stop).await,
+            None => watchdog.supervise(stop).await,
         }
     };
     let ready = async {

@@ -6,6 +6,7 @@
 //! * `sandbox`: what a function may touch
 //! * `secrets`: in memory, for root
 //! * `output`: log lines
+//! * `spare`: the watchdog that waits for the next instance
 
 #![expect(
     clippy::unwrap_used,
@@ -19,4 +20,5 @@ mod output;
 mod sandbox;
 mod secrets;
 mod serving;
+mod spare;
 mod support;
