@@ -172,15 +172,16 @@ impl ProcessRuntime {
 
     /// Sees to it that a watchdog waits for the next instance, soon.
     fn order_spare(&self) {
-        if !self.inner.spare.order() {
+        let Some(order) = self.inner.spare.order() else {
             return;
-        }
+        };
         let inner = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
             tokio::time::sleep(spare::PAUSE).await;
-            if let Some(inner) = inner.upgrade() {
+            let inner = inner.upgrade();
+            if let Some(inner) = inner.filter(|inner| inner.spare.is_wanted(order)) {
                 // Without one the next start only takes longer, and says what is wrong.
-                blocking(move || inner.spare.put(inner.spawn().ok())).await;
+                blocking(move || inner.spare.put(order, inner.spawn().ok())).await;
             }
         });
     }
@@ -415,7 +416,7 @@ impl Runtime for ProcessRuntime {
         let held = held.map(|held| (LIMITS_ANNOTATION.to_owned(), held));
         prepared.annotations.extend(held);
         let program = blocking(move || inner.resolve(&spec)).await?;
-        // A function that sleeps is prepared and not started.
+        // It may sleep, and is not started then.
         self.order_spare();
         prepared.single_instance = program.single_instance();
         if let Some(said) = program.image_not_run {
@@ -433,9 +434,7 @@ impl Runtime for ProcessRuntime {
             return Ok(there.shown.clone());
         }
         let inner = self.inner.clone();
-        let started = blocking(move || inner.start(&spec)).await;
-        self.order_spare();
-        started
+        blocking(move || inner.start(&spec)).await
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), ProviderError> {
@@ -449,8 +448,16 @@ impl Runtime for ProcessRuntime {
         if let Some(handle) = self.inner.handle(id) {
             handle.stop(Duration::ZERO).await;
         }
-        let Some(instance) = self.inner.instances().remove(id) else {
-            return Ok(());
+        let instance = {
+            let mut instances = self.inner.instances();
+            let Some(instance) = instances.remove(id) else {
+                return Ok(());
+            };
+            let of_it = |other: &Instance| other.shown.function == instance.shown.function;
+            if !instances.values().any(of_it) {
+                self.order_spare();
+            }
+            instance
         };
         blocking(move || instance.dir.remove())
             .await

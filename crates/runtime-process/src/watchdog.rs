@@ -40,7 +40,7 @@ pub fn watchdog_main() -> ExitCode {
     // Its own session, out of reach of the terminal; a leader of a group is in one already.
     let _ = rustix::process::setsid();
     // Not the provider's name: `pkill` on that is not meant for its functions.
-    let _ = rustix::thread::set_name(c"fwatchdog");
+    let _ = rustix::thread::set_name(c"fwatchdog-spare");
 
     let Ok(provider) = Provider::connect() else {
         return ExitCode::FAILURE;
@@ -128,6 +128,7 @@ fn begin() -> Result<Option<(Launch, Begun)>, RunError> {
     let Some(_called) = next_line()? else {
         return Ok(None);
     };
+    let _ = rustix::thread::set_name(c"fwatchdog");
     let ground = ground.map(Ground::renew).transpose()?;
     let Some(launch) = next_line()? else {
         return Ok(None);
