@@ -1,4 +1,8 @@
 //! How a function says that it is ready for calls.
+//!
+//! Source of the names: the documentation of OpenFaaS on workloads
+//! (docs.openfaas.com/reference/workloads), which states no defaults. Ours are those of Kubernetes'
+//! probes, with a shorter period.
 
 use std::time::Duration;
 
