@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use provider_types::{ErrorKind, ExitReason, InstanceId, InstanceState, Runtime as _};
 use runtime_process::ProcessRuntime;
+use tokio::time::timeout;
 
 use crate::serving::SERVER;
 use crate::support::{
@@ -57,7 +58,8 @@ async fn a_running_call_is_finished_before_the_instance_ends() {
     let endpoint = it.endpoint.clone();
     let running = tokio::spawn(async move { call(&endpoint, "").await });
     tokio::time::sleep(Duration::from_millis(150)).await;
-    bench.runtime.stop(&it.id, PATIENCE).await.unwrap();
+    let stopped = timeout(PATIENCE, bench.runtime.stop(&it.id, 2 * PATIENCE)).await;
+    stopped.expect("it was not told to end").unwrap();
     let (status, body) = running.await.unwrap();
     assert_eq!((status, body.as_str()), (200, "started\ndone\n"));
     assert_eq!(bench.exit(&it.id).await, ExitReason::Stopped);
