@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use provider_types::{ErrorKind, ExitReason, InstanceId, InstanceState, Runtime as _};
-use runtime_process::ProcessRuntime;
+use runtime_process::{LimitsChoice, LimitsWay, ProcessRuntime};
 use tokio::time::timeout;
 
 use crate::serving::SERVER;
@@ -211,7 +211,8 @@ async fn each_runtime_has_a_place_of_its_own_and_clears_those_that_nobody_has() 
 
 #[tokio::test]
 async fn what_a_killed_watchdog_leaves_is_found_by_its_mark() {
-    let mut bench = Bench::new();
+    // A control group would know its processes without that.
+    let mut bench = Bench::with(|config| config.limits = LimitsChoice::Only(LimitsWay::Watch));
     let (id, family) = family(&mut bench).await;
     signal("-KILL", &parent(&family[0]));
     assert_eq!(bench.exit(&id).await, ExitReason::Signal(9));

@@ -126,6 +126,42 @@ async fn a_program_that_listens_is_called_itself_on_the_port_it_is_told() {
 }
 
 #[tokio::test]
+async fn a_program_says_by_its_path_when_it_is_ready_and_when_no_more() {
+    let mut bench = Bench::new();
+    let moody = SERVER.replace("200 OK", "\" . (-e 'sick' ? 503 : 200) . \" X");
+    let image = bench.script("moody", &moody);
+    let sick = bench.path("functions/sick");
+    fs::write(&sick, "").unwrap();
+    let mut spec = with(function("."), &[("mode", "http")]);
+    spec.env_process = Some(image);
+    for (what, value) in [
+        ("path", "/ready"),
+        ("periodSeconds", "50ms"),
+        ("failureThreshold", "1"),
+    ] {
+        let name = format!("com.openfaas.ready.http.{what}");
+        spec.annotations.insert(name, value.to_owned());
+    }
+    let it = bench.start(spec).await;
+    let lacks = "GET /ready does not say that it is ready: the answer was 503";
+    for _ in 0..2 {
+        // At first nothing listens.
+        while bench.unready(&it.id).await != lacks {}
+        assert_eq!(
+            bench.runtime.list().await.unwrap()[0].state,
+            InstanceState::Started
+        );
+        fs::remove_file(&sick).unwrap();
+        bench.ready(&it.id).await;
+        assert_eq!(
+            bench.runtime.list().await.unwrap()[0].state,
+            InstanceState::Ready
+        );
+        fs::write(&sick, "").unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_fixed_port_allows_one_instance_and_must_be_free() {
     let bench = Bench::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -100,6 +100,14 @@ impl Bench {
         }
     }
 
+    /// What an instance lacks that is not ready, or no more.
+    pub(crate) async fn unready(&mut self, id: &InstanceId) -> String {
+        match self.event(id).await {
+            RuntimeEvent::Unready { reason, .. } => reason,
+            other => panic!("not unready but {other:?}"),
+        }
+    }
+
     /// The limit that an instance is held to.
     pub(crate) async fn limit(&mut self, id: &InstanceId) -> String {
         match self.event(id).await {
@@ -114,6 +122,7 @@ impl Bench {
             let event = event.expect("no event came").expect("no more events");
             let id = match &event {
                 RuntimeEvent::Ready(id)
+                | RuntimeEvent::Unready { id, .. }
                 | RuntimeEvent::Exited { id, .. }
                 | RuntimeEvent::LimitReached { id, .. } => id,
                 other => panic!("{other:?}"),
