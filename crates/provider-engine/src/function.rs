@@ -39,9 +39,9 @@ pub(crate) enum Signal {
     /// A call wants it that finds it asleep.
     Wake,
     /// The runtime checked a version.
-    Prepared(u64, Result<Prepared, ProviderError>),
+    Prepared(u64, Box<Result<Prepared, ProviderError>>),
     /// An instance has its address.
-    Started(RuntimeInstance),
+    Started(Box<RuntimeInstance>),
     /// An instance answers.
     Ready(InstanceId),
     /// An instance answers no more or not yet, and what it lacks.
@@ -51,10 +51,13 @@ pub(crate) enum Signal {
     /// An instance ended by itself.
     Exited(InstanceId, ExitReason),
     /// An instance failed, and this is why.
-    Failed(InstanceId, Failure),
+    Failed(InstanceId, Box<Failure>),
     /// Nothing is left of an instance.
     Gone(InstanceId),
 }
+
+/// Each function has a queue with room for 32 of them, also one that sleeps.
+const _: () = assert!(size_of::<Signal>() <= 64);
 
 impl Function {
     /// Puts a function into the function table and drives it from now on.
@@ -176,10 +179,10 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Changed => {}
         Signal::Wake => state.wake(around, commands),
         Signal::Prepared(generation, answer) => {
-            state.prepared(generation, answer, around, commands);
+            state.prepared(generation, *answer, around, commands);
         }
         Signal::Started(instance) => {
-            state.started(instance, around.now);
+            state.started(*instance, around.now);
             around.slot.note_started();
         }
         Signal::Ready(id) => state.ready(&id, around),
@@ -189,7 +192,7 @@ fn hear(state: &mut State, signal: Signal, around: &mut Around<'_>, commands: &m
         Signal::Failed(id, failure) => {
             let function = state.target.spec.function.clone();
             let (why, exit) = (failure.why.clone(), failure.exit.clone());
-            state.instance_failed(&id, failure, around, commands);
+            state.instance_failed(&id, *failure, around, commands);
             let failures = state.trouble.failures;
             tracing::warn!(%function, instance = %id, exit, why, failures, "an instance failed");
         }
@@ -203,7 +206,7 @@ fn carry_out(inner: &Arc<Inner>, function: &Arc<Function>, command: Command) {
             let (engine, signals) = (Arc::clone(inner), function.signals());
             inner.spawn(async move {
                 let answer = engine.prepare(&version.spec).await;
-                drop(signals.send(Signal::Prepared(version.generation, answer)));
+                drop(signals.send(Signal::Prepared(version.generation, Box::new(answer))));
             });
         }
         Command::Start { id, version, leave } => {

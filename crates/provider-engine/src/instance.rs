@@ -79,7 +79,7 @@ pub(crate) async fn live(
                 // It may run all the same.
                 ended: false,
             };
-            function.signal(Signal::Failed(id.clone(), failure));
+            function.signal(Signal::Failed(id.clone(), Box::new(failure)));
             // It may have served: its secrets came too late, or it was taken over without them.
             if let Ok(Leave { replica, .. }) = leave.await {
                 drain(&inner, &id, &version, replica).await;
@@ -151,7 +151,7 @@ async fn start(
         .with_generation(version.generation);
     let started = inner.runtime.start(wanted).await?;
     inner.expect_to_run(id);
-    function.signal(Signal::Started(started));
+    function.signal(Signal::Started(Box::new(started)));
     let lines = Lines::read(inner, function, id).await;
     if inner.secret_changes.load(Ordering::SeqCst) != seen {
         // A secret may have changed after it was read and before the runtime knew the instance.
@@ -194,7 +194,7 @@ async fn serve(
         let last = format!("this replica {}", failure.why);
         let last = LogChunk::new(LogOutput::Stderr, last.into_bytes());
         function.log.intake(id.as_str()).put(last).await;
-        function.signal(Signal::Failed(id.clone(), failure));
+        function.signal(Signal::Failed(id.clone(), Box::new(failure)));
         return Some(Ended::Known);
     }
     let left = drain(inner, id, version, replica).await;
