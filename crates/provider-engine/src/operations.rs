@@ -102,6 +102,9 @@ pub(crate) async fn update(
     let replicas = wishes.replicas_after_update(function.state().replicas);
     let prepared = check(&inner, &spec, replicas).await?;
     let warnings = warnings(&inner, &spec, &wishes, &prepared);
+    if prepared.single_instance.is_some() {
+        wait_for_predecessors(&inner, &spec.function).await;
+    }
 
     let claim = Claim::of(&spec, replicas);
     let promise = inner.ledger.promise(&spec.function, claim)?;

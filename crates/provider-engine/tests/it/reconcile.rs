@@ -352,3 +352,18 @@ async fn an_update_from_one_instance_at_a_time_to_several_comes_through() {
         .until("the old one's end", |fake| fake.running().len() == 3)
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_update_to_one_instance_at_a_time_waits_for_what_a_deleted_function_left() {
+    let bench = Bench::new().await;
+    let single = with_env(spec("f", "ready"), "single", "1");
+    bench.deploy(single.clone()).await.unwrap();
+    let first = bench.fake.running();
+    bench.fake.refused_stops.store(5, Ordering::SeqCst);
+    bench.delete("f").await.unwrap();
+    // Beside it there can be one that is not the only one.
+    bench.deploy(spec("f", "ready:1")).await.unwrap();
+    assert!(bench.fake.running().contains(&first[0]));
+    bench.update(single).await.unwrap();
+    assert!(!bench.fake.running().contains(&first[0]));
+}
