@@ -38,17 +38,17 @@ impl Provider for Engine {
     async fn each_function(
         &self,
         request: ListFunctions,
-        pass: &mut (dyn FnMut(FunctionStatus) + Send),
+        pass: &mut (dyn for<'a> FnMut(&'a mut FunctionStatus) + Send),
     ) -> Result<(), ProviderError> {
         let namespace = &request.namespace;
         self.inner.store.check_namespace_exists(namespace)?;
-        let functions = self.inner.all_functions();
-        let within = functions
-            .iter()
-            .filter(|function| function.function.namespace == *namespace);
-        within
-            .map(|function| status::status(function))
-            .for_each(pass);
+        let mut status = FunctionStatus::default();
+        for function in self.inner.all_functions() {
+            if function.function.namespace == *namespace {
+                status::fill(&mut status, &function);
+                pass(&mut status);
+            }
+        }
         Ok(())
     }
 

@@ -45,9 +45,15 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(60);
 
 /// What is reported of a function, from memory.
 pub(crate) fn status(function: &Function) -> FunctionStatus {
+    let mut status = FunctionStatus::default();
+    fill(&mut status, function);
+    status
+}
+
+/// The same in the place of what is reported of another function.
+pub(crate) fn fill(status: &mut FunctionStatus, function: &Function) {
     let state = function.state();
-    let spec = &state.target.spec;
-    let mut status = FunctionStatus::from_spec(spec);
+    status.set_spec(&state.target.spec);
     status.replicas = state.replicas;
     status.available_replicas = state.available();
     status.created_at = Some(state.created_at);
@@ -59,7 +65,6 @@ pub(crate) fn status(function: &Function) -> FunctionStatus {
     for (key, value) in runtimes_own.chain(own_annotations(&state, Instant::now())) {
         status.annotations.entry(key).or_insert(value);
     }
-    status
 }
 
 fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {

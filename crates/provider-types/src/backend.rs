@@ -365,15 +365,18 @@ pub trait Provider: Send + Sync + 'static {
     /// Passes the functions of a namespace on, one by one, in the order of their names.
     ///
     /// The default sorts what [`Provider::list_functions`] gives. A back-end with thousands of
-    /// functions does better with one status in memory at a time.
+    /// functions does better with one status in memory, filled for each in turn
+    /// ([`FunctionStatus::set_spec`]); what `pass` changes in it is for the caller only.
     async fn each_function(
         &self,
         request: ListFunctions,
-        pass: &mut (dyn FnMut(FunctionStatus) + Send),
+        pass: &mut (dyn for<'a> FnMut(&'a mut FunctionStatus) + Send),
     ) -> Result<(), ProviderError> {
         let mut functions = self.list_functions(request).await?;
         functions.sort_by(|a, b| a.name.cmp(&b.name));
-        functions.into_iter().for_each(pass);
+        for function in &mut functions {
+            pass(function);
+        }
         Ok(())
     }
 
@@ -477,7 +480,7 @@ shared! {
         list_functions(request: ListFunctions) -> Vec<FunctionStatus>;
         each_function(
             request: ListFunctions,
-            pass: &mut (dyn FnMut(FunctionStatus) + Send)
+            pass: &mut (dyn for<'a> FnMut(&'a mut FunctionStatus) + Send)
         ) -> ();
         deploy_function(request: DeployFunction) -> Outcome;
         update_function(request: UpdateFunction) -> Outcome;

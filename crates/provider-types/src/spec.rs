@@ -92,20 +92,41 @@ impl FunctionStatus {
     /// time of creation and usage are for the back-end to fill in.
     #[must_use]
     pub fn from_spec(spec: &FunctionSpec) -> Self {
-        Self {
-            name: spec.function.name.to_string(),
-            image: spec.image.clone(),
-            namespace: spec.function.namespace.to_string(),
-            env_process: spec.env_process.clone().unwrap_or_default(),
-            env_vars: spec.env_vars.clone(),
-            constraints: spec.constraints.clone(),
-            secrets: spec.secrets.iter().map(ToString::to_string).collect(),
-            labels: spec.labels.clone(),
-            annotations: spec.annotations.clone(),
-            limits: spec.limits.as_ref().map(as_deployed),
-            requests: spec.requests.as_ref().map(as_deployed),
-            read_only_root_filesystem: spec.read_only_root_filesystem,
-            ..Self::default()
+        let mut status = Self::default();
+        status.set_spec(spec);
+        status
+    }
+
+    /// The same in the place of another function: all that is deployed is as in `spec`, the rest
+    /// stays. Memory is used again, which is what a long list takes its time for.
+    pub fn set_spec(&mut self, spec: &FunctionSpec) {
+        let process = spec.env_process.as_deref().unwrap_or_default();
+        spec.function.name.as_str().clone_into(&mut self.name);
+        self.image.clone_from(&spec.image);
+        let namespace = &spec.function.namespace;
+        namespace.as_str().clone_into(&mut self.namespace);
+        process.clone_into(&mut self.env_process);
+        put(&mut self.env_vars, &spec.env_vars);
+        self.constraints.clone_from(&spec.constraints);
+        let secrets = spec.secrets.iter();
+        self.secrets.clear();
+        self.secrets
+            .extend(secrets.map(|name| name.as_str().to_owned()));
+        put(&mut self.labels, &spec.labels);
+        put(&mut self.annotations, &spec.annotations);
+        self.limits = spec.limits.as_ref().map(as_deployed);
+        self.requests = spec.requests.as_ref().map(as_deployed);
+        self.read_only_root_filesystem = spec.read_only_root_filesystem;
+    }
+}
+
+/// Makes one map the same as another. Functions have many keys in common.
+fn put(to: &mut BTreeMap<String, String>, from: &BTreeMap<String, String>) {
+    to.retain(|key, _| from.contains_key(key));
+    for (key, value) in from {
+        match to.get_mut(key) {
+            Some(present) => present.clone_from(value),
+            None => drop(to.insert(key.clone(), value.clone())),
         }
     }
 }
@@ -162,7 +183,9 @@ fn resources(
 }
 
 fn as_deployed(resources: &Resources) -> FunctionResources {
-    let text = |quantity: Option<&Quantity>| quantity.map_or_else(String::new, Quantity::to_string);
+    let text = |quantity: Option<&Quantity>| {
+        quantity.map_or_else(String::new, |it| it.as_str().to_owned())
+    };
     let mut given = FunctionResources::new(
         text(resources.memory.as_ref()),
         text(resources.cpu.as_ref()),
@@ -222,6 +245,25 @@ mod tests {
                 r#""annotations":{},"createdAt":"0001-01-01T00:00:00Z"}"#
             )
         );
+    }
+
+    #[test]
+    fn nothing_stays_of_the_function_whose_place_another_takes() {
+        let full = concat!(
+            r#"{"service":"f","image":"i:1","namespace":"dev","envProcess":"cat","#,
+            r#""envVars":{"A":"1","B":"2"},"constraints":["a=b"],"secrets":["s"],"#,
+            r#""labels":{"l":"1","m":"2"},"annotations":{"a":"1"},"limits":{"cpu":"1"},"#,
+            r#""requests":{"memory":"1Mi"},"readOnlyRootFilesystem":true}"#,
+        );
+        let other = r#"{"service":"g","image":"j","envVars":{"B":"3","C":"4"},"labels":{"m":"5"}}"#;
+        let all = [full, other, full, r#"{"service":"h","image":"k"}"#, other];
+        let mut status = FunctionStatus::default();
+        for body in all {
+            let spec = spec(body).unwrap();
+            status.annotations.insert("said".to_owned(), "x".to_owned());
+            status.set_spec(&spec);
+            assert_eq!(status, FunctionStatus::from_spec(&spec));
+        }
     }
 
     #[test]

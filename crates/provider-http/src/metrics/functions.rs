@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papaya::HashMap;
+use papaya::{Equivalent, HashMap};
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use provider_proxy::{Ended, Observer};
-use provider_types::{FunctionRef, Namespace, Phases};
+use provider_types::{FunctionName, FunctionRef, Namespace, Phases};
 use rustc_hash::FxBuildHasher;
 
 use super::cold_starts::ColdStarts;
@@ -61,6 +61,19 @@ pub(crate) struct Series {
 struct ByCode {
     invocations: IntCounter,
     gateway: Option<(IntCounter, Histogram)>,
+}
+
+/// A function as it is looked up by its names alone. Hashes as [`FunctionRef`] does.
+#[derive(Hash)]
+struct Named<'a> {
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl Equivalent<FunctionRef> for Named<'_> {
+    fn equivalent(&self, function: &FunctionRef) -> bool {
+        function.name.as_str() == self.name && function.namespace.as_str() == self.namespace
+    }
 }
 
 fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
@@ -119,8 +132,9 @@ impl FunctionMetrics {
     }
 
     /// How many calls of a function have ended.
-    pub(crate) fn invocations(&self, function: &FunctionRef) -> f64 {
-        self.known.pin().get(function).map_or(0.0, |series| {
+    pub(crate) fn invocations(&self, namespace: &str, name: &str) -> f64 {
+        let function = Named { namespace, name };
+        self.known.pin().get(&function).map_or(0.0, |series| {
             let codes = series.by_code.pin();
             let count: u64 = codes.values().map(|code| code.invocations.get()).sum();
             #[expect(
@@ -141,22 +155,14 @@ impl FunctionMetrics {
         }
     }
 
-    /// Drops the series of a namespace's functions that are not among `names`.
-    pub(crate) fn keep_only<'a>(
-        &self,
-        namespace: &Namespace,
-        names: impl Iterator<Item = &'a str>,
-    ) {
-        let names: HashSet<&str> = names.collect();
+    /// The functions of a namespace that have series and no call: those of them that are not there
+    /// any more are to be forgotten.
+    pub(crate) fn idle(&self, namespace: &Namespace) -> HashSet<FunctionName, FxBuildHasher> {
         let known = self.known.pin();
-        let gone = known.iter().filter(|(function, series)| {
-            function.namespace == *namespace
-                && !names.contains(function.name.as_str())
-                && series.in_flight.get() == 0
+        let idle = known.iter().filter(|(function, series)| {
+            function.namespace == *namespace && series.in_flight.get() == 0
         });
-        for (function, _) in gone {
-            self.forget(function);
-        }
+        idle.map(|(function, _)| function.name.clone()).collect()
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {

@@ -9,8 +9,8 @@ use provider_types::wire::{
     self, DeleteFunctionRequest, FunctionDeployment, FunctionStatus, ScaleServiceRequest,
 };
 use provider_types::{
-    DeleteFunction, DeployFunction, ErrorKind, FunctionName, FunctionRef, FunctionSpec,
-    GetFunction, ListFunctions, Namespace, ScaleFunction, UpdateFunction,
+    DeleteFunction, DeployFunction, ErrorKind, FunctionRef, FunctionSpec, GetFunction,
+    ListFunctions, Namespace, ScaleFunction, UpdateFunction,
 };
 
 use crate::Role;
@@ -28,15 +28,18 @@ pub(super) async fn list(
     let namespace = call.namespace(&app, "")?;
     let request = ListFunctions::new(call.context, namespace.clone());
     // Each is written while it is at hand: a list of thousands is never in memory but as bytes.
-    let mut names = Vec::new();
+    let functions = app.metrics.functions();
+    let mut gone = functions.idle(&namespace);
     let mut list = vec![b'['];
-    let mut write = |mut function: FunctionStatus| {
-        complete(&app, &mut function, &namespace);
+    let mut write = |function: &mut FunctionStatus| {
+        complete(&app, function, &namespace);
         if list.len() > 1 {
             list.push(b',');
         }
-        wire::append(&mut list, &function);
-        names.push(function.name);
+        wire::append(&mut list, function);
+        // As it was, for the next one to find the same keys.
+        function.labels.remove(FUNCTION_LABEL);
+        gone.remove(function.name.as_str());
     };
     let provider = &app.backend.provider;
     match provider.each_function(request, &mut write).await {
@@ -48,8 +51,9 @@ pub(super) async fn list(
         Err(error) => return Err(error.into()),
     }
     list.push(b']');
-    let functions = app.metrics.functions();
-    functions.keep_only(&namespace, names.iter().map(String::as_str));
+    for name in gone {
+        functions.forget(&FunctionRef::new(name, namespace.clone()));
+    }
     Ok(respond::json(list))
 }
 
@@ -146,10 +150,7 @@ fn complete(app: &App, status: &mut FunctionStatus, namespace: &Namespace) {
     let name = status.name.clone();
     status.labels.insert(FUNCTION_LABEL.to_owned(), name);
     if app.config.role == Role::Standalone {
-        let name = FunctionName::with_rule(&status.name, app.config.name_rule);
-        status.invocation_count = name
-            .and_then(|name| Ok(FunctionRef::new(name, Namespace::new(&status.namespace)?)))
-            .map(|function| app.metrics.functions().invocations(&function))
-            .unwrap_or_default();
+        let functions = app.metrics.functions();
+        status.invocation_count = functions.invocations(&status.namespace, &status.name);
     }
 }
