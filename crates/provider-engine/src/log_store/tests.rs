@@ -2,6 +2,8 @@
 
 mod bounds;
 mod damage;
+mod model;
+mod power;
 mod races;
 
 use std::fs;

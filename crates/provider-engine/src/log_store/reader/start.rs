@@ -116,9 +116,13 @@ impl Reader {
                     if head.end() > end {
                         continue;
                     }
-                    let passing = self.passing(&head);
+                    if !self.filter.wants(head.instance) {
+                        continue;
+                    }
+                    // Those that are too old are the first of the oldest block: they are left out
+                    // when it is read.
+                    let passing = u64::from(head.count);
                     if passing >= wanted {
-                        // Those that are too old are the first of their block.
                         return Ok(Some(head.end() - wanted));
                     }
                     wanted -= passing;
@@ -126,15 +130,6 @@ impl Reader {
             }
         }
         Ok(None)
-    }
-
-    /// How many lines of a block pass the filter.
-    fn passing(&self, head: &Head<'_>) -> u64 {
-        if !self.filter.wants(head.instance) {
-            return 0;
-        }
-        let too_old = self.filter.since.saturating_sub(head.time);
-        u64::from(head.count).saturating_sub(too_old)
     }
 
     /// The index of a segment; an empty one where it was removed meanwhile.
