@@ -10,7 +10,7 @@ use crate::instance::Started;
 
 /// So long after it is ordered one is started, unless an instance was meanwhile: then its function
 /// did not sleep.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
 /// At most one watchdog in stock. It ends with the provider, as every watchdog does.
 #[derive(Debug, Default)]

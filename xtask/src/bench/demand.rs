@@ -160,8 +160,8 @@ fn woken(kind: &str, program: &Path) -> Result<()> {
         let nobody = r#"{"replicas":0}"#;
         ask(address, "POST", "/system/scale-function/f", nobody)?;
         until_asleep(address)?;
-        // Its process is gone, and nothing else is to be done.
-        sleep(Duration::from_millis(200));
+        // Its process is gone, and nothing else is to be done: it sleeps.
+        sleep(Duration::from_secs(1));
         floor.push(fork_exec_connect(program)?);
         let begun = Instant::now();
         let mut stream = TcpStream::connect(address)?;

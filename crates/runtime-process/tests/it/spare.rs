@@ -67,7 +67,7 @@ async fn a_watchdog_waits_while_a_function_sleeps_and_is_the_one_that_runs_it_th
         it = bench.up(function(&parent)).await;
         assert_eq!(call(&it.endpoint, "").await.1.trim(), spare);
         // None waits while it runs.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(900)).await;
         assert_eq!(watchdogs(&mark), BTreeSet::from([spare]));
     }
     let spare = asleep(&bench, &mark, &it).await;
@@ -80,7 +80,7 @@ async fn a_function_that_was_prepared_and_not_started_is_waited_for() {
     let (mut bench, mark) = marked();
     bench.runtime.prepare(&process("cat")).await.unwrap();
     bench.up(process("cat")).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
     assert_eq!(watchdogs(&mark).len(), 1);
     bench.runtime.prepare(&process("cat")).await.unwrap();
     until("a spare watchdog", || watchdogs(&mark).len() == 2).await;
