@@ -350,12 +350,12 @@ pub(crate) async fn checked(
     let headers = answer.headers().clone();
     // What it says beyond this helps nobody.
     let body = some(answer, MAX_REFUSAL).await;
-    Err(Error::Status(Refused {
+    Err(Error::Status(Box::new(Refused {
         call,
         status,
         headers,
         body,
-    }))
+    })))
 }
 
 async fn whole(mut answer: reqwest::Response, most: usize) -> Result<Bytes, Error> {

@@ -41,7 +41,7 @@ pub enum Error {
     Timeout(Duration),
     /// The answer is a refusal.
     #[error(transparent)]
-    Status(#[from] Refused),
+    Status(Box<Refused>),
     /// The answer says that all is well, and is not what it should be.
     #[error("the answer to {call} cannot be read")]
     #[non_exhaustive]

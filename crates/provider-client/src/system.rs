@@ -1,5 +1,10 @@
 //! The calls of `/system/`, `/healthz` and `/metrics`.
 
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "the calls of a group fail alike, and each group says how"
+)]
+
 use http::Method;
 use provider_types::wire::{
     DeleteFunctionRequest, FunctionDeployment, FunctionNamespace, FunctionStatus, GatewayInfo,

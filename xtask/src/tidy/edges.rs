@@ -23,10 +23,12 @@ const NO_HTTP_NO_RUNTIME: &[&str] = &[
 const NO_HTTP: &[&str] = &["http", "hyper", "axum", "tower", "reqwest", "tonic", "kube"];
 /// A crate that speaks HTTP by itself: no framework above it, and no client beside it.
 const NO_FRAMEWORK: &[&str] = &["axum", "reqwest", "tonic", "kube"];
+/// A client and nothing else.
+const NO_SERVER: &[&str] = &["axum", "tonic", "kube"];
 /// Clients of other systems have no place on the data path.
 const NO_CLIENT: &[&str] = &["reqwest", "tonic", "kube"];
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule {
         krate: "provider-types",
         ours: &[],
@@ -77,6 +79,11 @@ const RULES: [Rule; 11] = [
         krate: "provider-stack",
         ours: &["provider-types"],
         never: NO_HTTP,
+    },
+    Rule {
+        krate: "provider-client",
+        ours: &["provider-types"],
+        never: NO_SERVER,
     },
     Rule {
         krate: "provider-watchdog",

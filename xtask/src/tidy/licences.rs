@@ -23,7 +23,8 @@ const ALLOWED: [&str; 9] = [
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Crates that are there in two versions until the crates named beside them move on.
-const TWICE: [&str; 1] = [
+const TWICE: [&str; 2] = [
+    "base64", // wiremock, in tests only
     "syn", // enumflags2_derive and tracing-attributes, at build time only
 ];
 

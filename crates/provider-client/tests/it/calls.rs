@@ -23,7 +23,7 @@ async fn start() -> (MockServer, Client) {
         _ => ResponseTemplate::new(202),
     };
     Mock::given(any()).respond_with(answer).mount(&server).await;
-    let client = Client::builder(format!("{}/base/", server.uri()).replace("/base/", "/"))
+    let client = Client::builder(format!("{}/", server.uri()))
         .basic_auth("admin", "pass:word")
         .user_agent("tests")
         .build()
