@@ -24,6 +24,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod client;
 mod demand;
 mod deploying;
 mod disk;
