@@ -4,6 +4,11 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::error::EngineError;
 
@@ -12,6 +17,9 @@ pub(crate) const STORE: &str = "state.redb";
 
 /// The file that its holder has locked.
 const LOCK: &str = "lock";
+
+/// How long a lock is waited for whose holder is no more.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// A state directory that is ours until dropped.
 #[derive(Debug)]
@@ -33,12 +41,16 @@ impl StateDir {
         };
         create_durably(path).map_err(failed("creating it"))?;
         let mut lock = private_file(&path.join(LOCK)).map_err(failed("creating its lock file"))?;
-        match lock.try_lock() {
+        match take(&mut lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
+                let holder = match holder(&mut lock) {
+                    Some(pid) => format!("process {}", pid.as_raw_nonzero()),
+                    None => "another process".to_owned(),
+                };
                 return Err(EngineError::InUse {
                     path: path.to_owned(),
-                    holder: holder(&mut lock),
+                    holder,
                 });
             }
             Err(TryLockError::Error(source)) => return Err(failed("locking it")(source)),
@@ -127,10 +139,64 @@ fn write_holder(mut lock: &File) -> std::io::Result<()> {
     writeln!(lock, "{}", std::process::id())
 }
 
-fn holder(lock: &mut File) -> String {
+/// The process that says that it has the lock.
+fn holder(lock: &mut File) -> Option<Pid> {
     let mut text = String::new();
-    match lock.read_to_string(&mut text) {
-        Ok(_) if text.trim().parse::<u32>().is_ok() => format!("process {}", text.trim()),
-        _ => "another process".to_owned(),
+    lock.rewind().ok()?;
+    lock.read_to_string(&mut text).ok()?;
+    Pid::from_raw(text.trim().parse().ok()?)
+}
+
+/// Takes the lock. A process that was killed may leave it for a moment to a child that has been
+/// forked and is no program of its own yet; so it is waited for when its holder is gone.
+fn take(lock: &mut File) -> Result<(), TryLockError> {
+    let until = Instant::now() + LEFT_BEHIND;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until && is_gone(lock) => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            taken => return taken,
+        }
+    }
+}
+
+/// Whether the process is known that has the lock, and is no more.
+fn is_gone(lock: &mut File) -> bool {
+    holder(lock).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory whose lock this process has and says that process to have.
+    fn locked_by(pid: u32) -> (tempfile::TempDir, File) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut lock = private_file(&directory.path().join(LOCK)).unwrap();
+        lock.try_lock().unwrap();
+        writeln!(lock, "{pid}").unwrap();
+        (directory, lock)
+    }
+
+    #[test]
+    fn what_a_killed_process_left_locked_for_a_moment_is_waited_for() {
+        let mut killed = std::process::Command::new("true").spawn().unwrap();
+        killed.wait().unwrap();
+        let (directory, lock) = locked_by(killed.id());
+        let child = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(lock);
+        });
+        StateDir::open(directory.path()).unwrap();
+        child.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_living_process_has_locked_is_in_use() {
+        let (directory, _lock) = locked_by(std::process::id());
+        let error = StateDir::open(directory.path()).unwrap_err().to_string();
+        let holder = format!("process {}", std::process::id());
+        assert!(error.contains(&holder), "{error}");
     }
 }
