@@ -25,7 +25,7 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Crates that are there in two versions until the crates named beside them move on.
 const TWICE: [&str; 2] = [
     "base64", // wiremock, in tests only
-    "syn", // enumflags2_derive and tracing-attributes, at build time only
+    "syn",    // enumflags2_derive and tracing-attributes, at build time only
 ];
 
 /// Must be nowhere: they need a C library or tool chain that a newcomer may not have.
