@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use provider_types::{
-    ErrorKind, ExitReason, FunctionSpec, InstanceStats, Quantity, Resources, Runtime as _,
-    RuntimeInstance,
+    ErrorKind, ExitReason, FunctionName, FunctionSpec, InstanceStats, Quantity, Resources,
+    Runtime as _, RuntimeInstance,
 };
 use runtime_process::{
     LIMITS_ANNOTATION, LimitsChoice, LimitsWay, ProcessConfig, ProcessRuntime, SetupError,
@@ -252,6 +252,8 @@ async fn what_an_instance_was_promised_of_the_cpu_is_its_weight() {
     let mut bench = by(LimitsWay::CgroupV1, |_| {});
     let image = bench.script("hog", HOG);
     let mut spec = function(&image);
+    // Other tests have groups in the same place, named after their functions.
+    spec.function.name = FunctionName::new("promised").unwrap();
     let mut requests = Resources::default();
     requests.cpu = Some(Quantity::parse("500m").unwrap());
     spec.requests = Some(requests);
