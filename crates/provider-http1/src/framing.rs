@@ -175,8 +175,7 @@ pub(crate) fn fields(raw: &Bytes, lines: &[httparse::Header<'_>]) -> Option<(Hea
 }
 
 /// Whether a field may come after the body. RFC 9110 6.5.1.
-#[must_use]
-pub fn may_trail(name: &HeaderName) -> bool {
+pub(crate) fn may_trail(name: &HeaderName) -> bool {
     ![
         AUTHORIZATION,
         CACHE_CONTROL,

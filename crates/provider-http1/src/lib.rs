@@ -59,6 +59,7 @@
 mod alarm;
 mod body;
 mod framing;
+mod outgoing;
 mod reply;
 mod request;
 mod response;
@@ -68,7 +69,8 @@ mod upgrade;
 
 pub use alarm::Alarm;
 pub use body::{BodyError, RequestBody};
-pub use framing::{Chunked, Coding, InvalidBody, Part, may_trail, write_line};
+pub use framing::{Chunked, Coding, InvalidBody, Part, write_line};
+pub use outgoing::Outgoing;
 pub use request::{BadRequest, RequestHead};
 pub use response::{InvalidHead, ResponseHead};
 pub use server::{Patience, Stop, serve};

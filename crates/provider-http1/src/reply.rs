@@ -1,22 +1,18 @@
 //! Replies as they go over the wire. RFC 9112 4 (status line), 6 and 7 (bodies).
 
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, Write as _};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use crate::framing::{digits, may_trail, write_line};
+use crate::framing::{digits, write_line};
+use crate::outgoing::Outgoing;
 use crate::socket::Writing;
-
-/// A body's part up to this size is copied behind what goes before it, so that both are one write.
-const COPIED: usize = 4096;
-/// With so much waiting nothing more is taken.
-const ENOUGH: usize = 16 * 1024;
 
 /// What of a request its reply depends on.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +33,10 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What waits to be written.
+/// The replies of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// What is written next: these, one after another.
-    text: Vec<u8>,
-    chunk: Bytes,
-    end: &'static [u8],
-    /// How many bytes of `text` were written.
-    written: usize,
+    waiting: Outgoing,
     date: Date,
 }
 
@@ -74,21 +65,18 @@ impl Date {
 
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending() == 0
-    }
-
-    fn pending(&self) -> usize {
-        self.text.len() - self.written + self.chunk.len() + self.end.len()
+        self.waiting.is_empty()
     }
 
     /// Whether a part of a body can be put behind what waits.
     pub(crate) fn has_room(&self) -> bool {
-        self.chunk.is_empty() && self.end.is_empty() && self.text.len() < ENOUGH
+        self.waiting.has_room()
     }
 
     /// An interim reply that tells the client to go on.
     pub(crate) fn go_on(&mut self) {
-        self.text
+        self.waiting
+            .text()
             .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
@@ -98,10 +86,10 @@ impl Output {
         let body = format!("{} {reason}: {message}\n", status.as_u16());
         self.status(false, status);
         let date = self.date.line();
-        self.text.extend_from_slice(date);
+        self.waiting.text().extend_from_slice(date);
         // Writing to memory does not fail.
         let _ = write!(
-            self.text,
+            self.waiting.text(),
             "content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
@@ -112,7 +100,7 @@ impl Output {
         let version = if is_http_10 { "HTTP/1.0 " } else { "HTTP/1.1 " };
         let reason = status.canonical_reason().unwrap_or_default();
         for part in [version, status.as_str(), " ", reason, "\r\n"] {
-            self.text.extend_from_slice(part.as_bytes());
+            self.waiting.text().extend_from_slice(part.as_bytes());
         }
     }
 
@@ -139,21 +127,25 @@ impl Output {
                 *stays &= !tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
             } else {
                 has_date |= name == DATE;
-                write_line(&mut self.text, name, value.as_bytes());
+                write_line(self.waiting.text(), name, value.as_bytes());
             }
         }
         let framing = self.frame(asked, head.status, declared, size);
         // After a final reply that is none, nobody knows what the client makes of the next one.
         *stays &= framing != Framing::UntilClose && !head.status.is_informational();
         if !*stays && !upgrades {
-            self.text.extend_from_slice(b"connection: close\r\n");
+            self.waiting
+                .text()
+                .extend_from_slice(b"connection: close\r\n");
         } else if asked.is_http_10 {
-            self.text.extend_from_slice(b"connection: keep-alive\r\n");
+            self.waiting
+                .text()
+                .extend_from_slice(b"connection: keep-alive\r\n");
         }
         if !has_date {
-            self.text.extend_from_slice(self.date.line());
+            self.waiting.text().extend_from_slice(self.date.line());
         }
-        self.text.extend_from_slice(b"\r\n");
+        self.waiting.text().extend_from_slice(b"\r\n");
         framing
     }
 
@@ -182,7 +174,8 @@ impl Output {
             }
             None if asked.is_http_10 => Framing::UntilClose,
             None => {
-                self.text
+                self.waiting
+                    .text()
                     .extend_from_slice(b"transfer-encoding: chunked\r\n");
                 Framing::Chunked
             }
@@ -191,7 +184,7 @@ impl Output {
 
     fn length(&mut self, length: u64) {
         write_line(
-            &mut self.text,
+            self.waiting.text(),
             &CONTENT_LENGTH,
             http::HeaderValue::from(length).as_bytes(),
         );
@@ -203,7 +196,7 @@ impl Output {
             Ok(data) => data,
             Err(frame) => {
                 if let (Framing::Chunked, Ok(trailers)) = (*framing, frame.into_trailers()) {
-                    self.last_chunk(&trailers);
+                    self.waiting.end_chunks_with(&trailers);
                     *framing = Framing::Length(0);
                 }
                 return true;
@@ -211,49 +204,19 @@ impl Output {
         };
         let mut fits = true;
         match framing {
-            _ if data.is_empty() => return true,
-            Framing::None => return true,
-            Framing::UntilClose => self.append(data),
-            Framing::Chunked => {
-                // Writing to memory does not fail.
-                let _ = write!(self.text, "{:x}\r\n", data.len());
-                self.append(data);
-                self.append_end(b"\r\n");
-            }
+            Framing::None => {}
+            Framing::UntilClose => self.waiting.put(data),
+            Framing::Chunked => self.waiting.put_chunk(data),
             Framing::Length(left) => {
                 if data.len() as u64 > *left {
                     fits = false;
                     data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 }
                 *left -= data.len() as u64;
-                self.append(data);
+                self.waiting.put(data);
             }
         }
         fits
-    }
-
-    fn append(&mut self, data: Bytes) {
-        if data.len() <= COPIED {
-            self.text.extend_from_slice(&data);
-        } else {
-            self.chunk = data;
-        }
-    }
-
-    fn append_end(&mut self, end: &'static [u8]) {
-        if self.chunk.is_empty() {
-            self.text.extend_from_slice(end);
-        } else {
-            self.end = end;
-        }
-    }
-
-    fn last_chunk(&mut self, trailers: &HeaderMap) {
-        self.text.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name)) {
-            write_line(&mut self.text, name, value.as_bytes());
-        }
-        self.text.extend_from_slice(b"\r\n");
     }
 
     /// Ends the body, right after its last part was put or when there is room; false if it is
@@ -264,11 +227,7 @@ impl Output {
             Framing::None | Framing::Length(0) | Framing::UntilClose => true,
             Framing::Chunked => {
                 *framing = Framing::Length(0);
-                if self.end.is_empty() {
-                    self.append_end(b"0\r\n\r\n");
-                } else {
-                    self.end = b"\r\n0\r\n\r\n";
-                }
+                self.waiting.end_chunks();
                 true
             }
         }
@@ -280,33 +239,16 @@ impl Output {
         cx: &mut Context<'_>,
         writing: &mut Writing,
     ) -> Poll<io::Result<()>> {
-        let text = self.text.get(self.written..).unwrap_or_default();
-        let pieces = [
-            IoSlice::new(text),
-            IoSlice::new(&self.chunk),
-            IoSlice::new(self.end),
-        ];
-        let mut wrote = ready!(writing.poll_write(cx, &pieces))?;
+        let wrote = ready!(writing.poll_write(cx, &self.waiting.slices()))?;
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        let of_text = wrote.min(text.len());
-        self.written += of_text;
-        wrote -= of_text;
-        let of_chunk = wrote.min(self.chunk.len());
-        self.chunk.advance(of_chunk);
-        self.end = self.end.get(wrote - of_chunk..).unwrap_or_default();
-        if self.written == self.text.len() {
-            self.text.clear();
-            self.written = 0;
-        }
+        self.waiting.advance(wrote);
         Poll::Ready(Ok(()))
     }
 
     /// Forgets what a reply needed and the next one may not.
     pub(crate) fn shrink(&mut self) {
-        if self.text.capacity() > 2 * COPIED {
-            self.text = Vec::new();
-        }
+        self.waiting.shrink();
     }
 }

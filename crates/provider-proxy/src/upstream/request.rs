@@ -1,13 +1,13 @@
 //! Requests as they go over the wire. RFC 9112 3 (request line), 5 (fields), 7.1 (chunks).
 
-use std::io::{self, IoSlice, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::Method;
 use http_body::Frame;
-use provider_http1::{may_trail, write_line};
+use provider_http1::Outgoing;
 use thiserror::Error;
 
 use super::socket::Socket;
@@ -15,27 +15,19 @@ use crate::headers::Length;
 use crate::target::Rest;
 use crate::upload::{Activity, BoxError, Stage, Upload};
 
-/// A body's part up to this size is copied behind the head, so that both are one write.
-const COPIED: usize = 4096;
-
 /// The usual head fits, and the block is small enough for the allocator's fast path.
 const TEXT: usize = 960;
 
 /// A request on its way to a function.
 pub(crate) struct Request {
-    /// What is written next: these, one after another.
-    text: Vec<u8>,
-    chunk: Bytes,
-    end: &'static [u8],
-    /// How many bytes of `text` were written.
-    written: usize,
+    waiting: Outgoing,
     /// Whether the function can have seen any of it.
     begun: bool,
     framing: Length,
     body: Upload,
     /// Whether the body was asked for its first part.
     asked: bool,
-    /// Whether all of the body is in what is written next.
+    /// Whether all of the body is in what waits.
     over: bool,
 }
 
@@ -55,10 +47,7 @@ impl Request {
     pub(crate) fn new(mut text: Vec<u8>, framing: Length, body: Upload) -> Self {
         text.extend_from_slice(b"\r\n");
         Self {
-            text,
-            chunk: Bytes::new(),
-            end: b"",
-            written: 0,
+            waiting: text.into(),
             begun: false,
             framing,
             over: framing == Length::None,
@@ -79,11 +68,7 @@ impl Request {
 
     /// Whether it was written to its end.
     pub(crate) fn is_sent(&self) -> bool {
-        self.over && self.pending() == 0
-    }
-
-    fn pending(&self) -> usize {
-        self.text.len() - self.written + self.chunk.len() + self.end.len()
+        self.over && self.waiting.is_empty()
     }
 
     /// Writes on, until all is sent or the caller or the function is waited for.
@@ -94,7 +79,7 @@ impl Request {
     ) -> Poll<Result<(), Unsent>> {
         loop {
             // The head waits for the first part of the body, if that is there already.
-            if !self.over && (self.pending() == 0 || !self.asked) {
+            if !self.over && (self.waiting.is_empty() || !self.asked) {
                 match self.body.poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
                         self.asked = true;
@@ -113,7 +98,7 @@ impl Request {
                     }
                 }
             }
-            while self.pending() > 0 {
+            while !self.waiting.is_empty() {
                 ready!(self.poll_write(socket, cx)).map_err(Unsent::Write)?;
             }
             if self.over {
@@ -124,13 +109,7 @@ impl Request {
     }
 
     fn poll_write(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let text = self.text.get(self.written..).unwrap_or_default();
-        let slices = [
-            IoSlice::new(text),
-            IoSlice::new(&self.chunk),
-            IoSlice::new(self.end),
-        ];
-        let mut wrote = ready!(socket.poll_write(cx, &slices))?;
+        let wrote = ready!(socket.poll_write(cx, &self.waiting.slices()))?;
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -139,60 +118,39 @@ impl Request {
             activity.moved();
         }
         self.begun = true;
-        let of_text = wrote.min(text.len());
-        self.written += of_text;
-        wrote -= of_text;
-        let of_chunk = wrote.min(self.chunk.len());
-        self.chunk.advance(of_chunk);
-        self.end = self.end.get(wrote - of_chunk..).unwrap_or_default();
-        if self.written == self.text.len() {
-            self.text.clear();
-            self.written = 0;
-        }
+        self.waiting.advance(wrote);
         Poll::Ready(Ok(()))
     }
 
-    /// Puts a part of the body behind what is written next.
+    /// Puts a part of the body behind what waits.
     fn encode(&mut self, frame: Frame<Bytes>) -> Result<(), BoxError> {
         let data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {
                 if let (Length::Unknown, Ok(trailers)) = (self.framing, frame.into_trailers()) {
                     self.over = true;
-                    self.text.extend_from_slice(b"0\r\n");
-                    for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name)) {
-                        write_line(&mut self.text, name, value.as_bytes());
-                    }
-                    self.text.extend_from_slice(b"\r\n");
+                    self.waiting.end_chunks_with(&trailers);
                 }
                 return Ok(());
             }
         };
         self.enter(Stage::Function);
         match &mut self.framing {
-            Length::None => return Ok(()),
+            Length::None => {}
             Length::Known(left) => {
                 *left = left
                     .checked_sub(data.len() as u64)
                     .ok_or("it is longer than it said")?;
                 self.over = *left == 0;
+                self.waiting.put(data);
             }
             Length::Unknown => {
-                if data.is_empty() {
-                    return Ok(());
-                }
-                let _ = write!(self.text, "{:x}\r\n", data.len());
-                self.end = b"\r\n";
+                self.waiting.put_chunk(data);
                 if self.body.is_end_stream() {
                     self.over = true;
-                    self.end = b"\r\n0\r\n\r\n";
+                    self.waiting.end_chunks();
                 }
             }
-        }
-        if data.len() <= COPIED {
-            self.text.extend_from_slice(&data);
-        } else {
-            self.chunk = data;
         }
         Ok(())
     }
@@ -203,7 +161,7 @@ impl Request {
         match self.framing {
             Length::Known(1..) => return Err("it is shorter than it said".into()),
             Length::None | Length::Known(0) => {}
-            Length::Unknown => self.end = b"0\r\n\r\n",
+            Length::Unknown => self.waiting.end_chunks(),
         }
         Ok(())
     }
