@@ -1,6 +1,8 @@
 //! Where a program listens that serves HTTP itself (mode `http`).
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
@@ -91,6 +93,9 @@ pub(crate) struct Ports {
     /// Below what the kernel gives to outgoing connections, so that none of them takes the port
     /// between our look and the program's bind. `None` where there is no such room.
     range: Option<(u16, u16)>,
+    /// Where it begins to look: providers that looked at the same ports in the same order would
+    /// meet at each of them.
+    start: u64,
     state: Mutex<PortState>,
 }
 
@@ -117,6 +122,7 @@ impl Ports {
             range: lowest
                 .filter(|lowest| *lowest >= 16_384)
                 .map(|lowest| (10_240, lowest - 1)),
+            start: RandomState::new().hash_one(()),
             state: Mutex::default(),
         }
     }
@@ -128,7 +134,7 @@ impl Ports {
             let wanted = match self.range {
                 Some((low, high)) => {
                     let width = u64::from(high - low) + 1;
-                    let offset = scatter(std::process::id(), state.turn) % width;
+                    let offset = scatter(self.start, state.turn) % width;
                     low.saturating_add(u16::try_from(offset).unwrap_or(0))
                 }
                 None => 0,
@@ -172,11 +178,9 @@ impl Drop for Port {
     }
 }
 
-/// Spreads the turns of this and of other providers over the range (SplitMix64's last step): two
-/// that count up from one start would meet at every port.
-fn scatter(process: u32, turn: u64) -> u64 {
-    let mut mixed =
-        (u64::from(process) << 32).wrapping_add(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+/// Spreads the turns over the range (SplitMix64).
+fn scatter(start: u64, turn: u64) -> u64 {
+    let mut mixed = start.wrapping_add(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
@@ -253,6 +257,20 @@ mod tests {
             let port = ports.take().unwrap();
             assert!(seen.insert(port.number), "{} came again", port.number);
         }
+    }
+
+    #[test]
+    fn two_providers_of_one_process_look_at_different_ports() {
+        let ports = [Arc::new(Ports::new()), Arc::new(Ports::new())];
+        // Nothing listens on what one was given, so the other could be given it too.
+        let given = ports.map(|ports| {
+            let held: Vec<Port> = (0..20).map(|_| ports.take().unwrap()).collect();
+            held.iter().map(Port::address).collect::<Vec<_>>()
+        });
+        assert!(
+            given[0].iter().filter(|it| given[1].contains(it)).count() < 5,
+            "{given:?}"
+        );
     }
 
     #[test]
