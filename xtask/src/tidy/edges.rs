@@ -28,7 +28,7 @@ const NO_SERVER: &[&str] = &["axum", "tonic", "kube"];
 /// Clients of other systems have no place on the data path.
 const NO_CLIENT: &[&str] = &["reqwest", "tonic", "kube"];
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     Rule {
         krate: "provider-types",
         ours: &[],
@@ -83,6 +83,13 @@ const RULES: [Rule; 12] = [
     Rule {
         krate: "provider-client",
         ours: &["provider-types"],
+        never: NO_SERVER,
+    },
+    // It must not be able to cheat: no server of ours, and no framework that ours could share a
+    // mistake with.
+    Rule {
+        krate: "provider-conformance",
+        ours: &["provider-types", "provider-client"],
         never: NO_SERVER,
     },
     Rule {

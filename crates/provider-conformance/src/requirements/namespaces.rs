@@ -1,0 +1,223 @@
+//! Requirements of namespaces, and of every place where one can stand.
+
+use crate::requirement::{Feature, Profile, Requirement, must, should};
+
+pub(super) const ALL: &[Requirement] = &[
+    must(
+        "OFP-NAM-001",
+        Profile::Core,
+        "`GET /system/namespaces` MUST be answered with 200 and a JSON array of strings, or with 404 or 501 by a provider without namespaces.",
+        "the gateway asks every 5 s; go-sdk GetNamespaces",
+    ),
+    should(
+        "OFP-NAM-002",
+        Profile::Core,
+        "The list SHOULD have no name twice.",
+        "openfaas/certifier; faasd lists its default twice",
+    ),
+    should(
+        "OFP-NAM-003",
+        Profile::Core,
+        "The list SHOULD have the default namespace.",
+        "openfaas/certifier",
+    ),
+    must(
+        "OFP-NAM-004",
+        Profile::Core,
+        "A function that was deployed without a namespace MUST be called by `/function/NAME` and by `/function/NAME.NAMESPACE` with the namespace that its status says.",
+        "faas-cli invoke; go-sdk always appends it",
+    ),
+    should(
+        "OFP-NAM-005",
+        Profile::Core,
+        "The default namespace SHOULD be `openfaas-fn`.",
+        "go-sdk has that name built in for calls without one: another one breaks faas-cli invoke without -n",
+    ),
+    must(
+        "OFP-NAM-006",
+        Profile::Core,
+        "An empty `namespace`, in a query or in a body, MUST mean the default one.",
+        "the gateway and faas-cli send it empty",
+    ),
+    must(
+        "OFP-NAM-007",
+        Profile::Core,
+        "The default namespace MUST be taken by its name wherever a namespace can stand.",
+        "the gateway adds `?namespace=` to its lists and status calls",
+    ),
+    should(
+        "OFP-NAM-008",
+        Profile::Core,
+        "The list of functions of a namespace that does not exist SHOULD be refused with 400 or 404.",
+        "faasd, faas-netes",
+    ),
+    must(
+        "OFP-NAM-009",
+        Profile::Namespaces,
+        "`POST /system/namespace/` with the name in the body MUST be answered with 200, 201 or 202.",
+        "go-sdk CreateNamespace",
+    ),
+    should(
+        "OFP-NAM-010",
+        Profile::Namespaces,
+        "It SHOULD be answered with 201.",
+        "faasd",
+    ),
+    must(
+        "OFP-NAM-011",
+        Profile::Namespaces,
+        "A created namespace MUST be in the list, and a deleted one MUST NOT.",
+        "faas-cli namespace list; the gateway",
+    ),
+    must(
+        "OFP-NAM-012",
+        Profile::Namespaces,
+        "`GET /system/namespace/NAME` MUST be answered with 200 and an object whose `name` is the name, and whose `labels` and `annotations` have those that were given.",
+        "go-sdk GetNamespace",
+    ),
+    must(
+        "OFP-NAM-013",
+        Profile::Namespaces,
+        "`GET`, `PUT` and `DELETE /system/namespace/NAME` for one that does not exist MUST be answered with 404.",
+        "go-sdk GetNamespace, UpdateNamespace, DeleteNamespace",
+    ),
+    must(
+        "OFP-NAM-014",
+        Profile::Namespaces,
+        "`PUT /system/namespace/NAME` MUST be answered with 200, 201 or 202, and replace labels and annotations.",
+        "go-sdk UpdateNamespace; RFC 9110 section 9.3.4",
+    ),
+    must(
+        "OFP-NAM-015",
+        Profile::Namespaces,
+        "`DELETE /system/namespace/NAME` MUST be answered with 200, 201 or 202.",
+        "go-sdk DeleteNamespace",
+    ),
+    should(
+        "OFP-NAM-016",
+        Profile::Namespaces,
+        "`DELETE` SHOULD need no body.",
+        "RFC 9110 section 9.3.5; the documentation of OpenFaaS shows one without labels",
+    ),
+    should(
+        "OFP-NAM-017",
+        Profile::Namespaces,
+        "The label `openfaas: \"1\"` or the annotation of that name SHOULD be enough to create one.",
+        "the documentation of OpenFaaS has the one, faasd asks for the other",
+    ),
+    should(
+        "OFP-NAM-018",
+        Profile::Namespaces,
+        "`POST` for a namespace that exists SHOULD be refused with 409.",
+        "faasd",
+    ),
+    should(
+        "OFP-NAM-019",
+        Profile::Namespaces,
+        "A body without a name, and one whose name is not that of the path, SHOULD be refused with 400.",
+        "faasd",
+    ),
+    should(
+        "OFP-NAM-020",
+        Profile::Namespaces,
+        "A name that is none SHOULD be refused with 400: with a dot, a slash, `..`, upper case, more than 63 characters.",
+        "our choice: the path of a call is split at its last dot",
+    ),
+    should(
+        "OFP-NAM-021",
+        Profile::Namespaces,
+        "A namespace that holds functions SHOULD NOT be deleted by a `DELETE` that is answered with success.",
+        "faasd, by its back-end",
+    ),
+    should(
+        "OFP-NAM-022",
+        Profile::Namespaces,
+        "The default namespace SHOULD be neither created again nor deleted.",
+        "our choice",
+    ),
+    must(
+        "OFP-NAM-023",
+        Profile::Namespaces,
+        "The same name in two namespaces MUST be two functions: each has its status, is updated, scaled, called and deleted without the other.",
+        "faas-cli --namespace",
+    ),
+    must(
+        "OFP-NAM-024",
+        Profile::Namespaces,
+        "`namespace` in the body of a deployment or an update MUST name where the function is.",
+        "faas-cli deploy, go-sdk Deploy",
+    ),
+    must(
+        "OFP-NAM-025",
+        Profile::Namespaces,
+        "`namespace` in the query of a status or a list MUST name where to look; functions of other namespaces are not in the list.",
+        "go-sdk GetFunction, GetFunctions; the gateway",
+    ),
+    must(
+        "OFP-NAM-026",
+        Profile::Namespaces,
+        "`DELETE /system/functions` MUST take the namespace from its body.",
+        "go-sdk DeleteFunction",
+    ),
+    must(
+        "OFP-NAM-027",
+        Profile::Namespaces,
+        "`DELETE /system/functions` MUST take the namespace from its query.",
+        "the gateway's web page",
+    ),
+    must(
+        "OFP-NAM-028",
+        Profile::Namespaces,
+        "`POST /system/scale-function/NAME` MUST take the namespace from its body.",
+        "go-sdk ScaleFunction",
+    ),
+    must(
+        "OFP-NAM-029",
+        Profile::Namespaces,
+        "`POST /system/scale-function/NAME` MUST take the namespace from its query.",
+        "the gateway, scale from zero",
+    ),
+    must(
+        "OFP-NAM-030",
+        Profile::Namespaces,
+        "`/function/NAME.NAMESPACE` MUST call the function of that namespace.",
+        "faas-cli invoke, go-sdk InvokeFunction",
+    ),
+    must(
+        "OFP-NAM-031",
+        Profile::Namespaces,
+        "`GET /system/secrets` MUST take the namespace from its query and list no secret of another one.",
+        "go-sdk GetSecrets",
+    ),
+    must(
+        "OFP-NAM-032",
+        Profile::Namespaces,
+        "`POST`, `PUT` and `DELETE /system/secrets` MUST take the namespace from their body.",
+        "faas-cli secret create, update, remove; faasd deletes from the default one",
+    ),
+    must(
+        "OFP-NAM-033",
+        Profile::Namespaces,
+        "`GET /system/logs` MUST take the namespace from its query.",
+        "faas-cli logs, go-sdk GetLogs",
+    ),
+    should(
+        "OFP-NAM-034",
+        Profile::Namespaces,
+        "A request whose body and query name different namespaces SHOULD be refused with 400.",
+        "our choice",
+    ),
+    should(
+        "OFP-NAM-035",
+        Profile::Core,
+        "A call of a function in a namespace that does not exist SHOULD be answered with 404.",
+        "our choice",
+    ),
+    must(
+        "OFP-NAM-036",
+        Profile::Core,
+        "A function whose name contains a dot MUST be called by `/function/NAME.NAMESPACE`, split at the last dot.",
+        "go-sdk InvokeFunction appends the namespace",
+    )
+    .with(Feature::DottedNames),
+];
