@@ -11,8 +11,9 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait, waitpid,
 };
 
 /// Between two looks at the processes.
@@ -54,8 +55,8 @@ pub fn descendants() -> io::Result<Vec<u32>> {
 /// Ends every process below this one and reaps it, whether or not it left its process group.
 ///
 /// They are asked with SIGTERM first when `grace` is not zero, and killed after it. What they
-/// start meanwhile is found again, as orphans come to this process ([`adopt_orphans`]). Blocks
-/// the thread. It waits for children that others may be waiting for too, so it belongs to the end
+/// start meanwhile is found again, as orphans come to this process, which must
+/// [adopt](adopt_orphans) them. Blocks the thread. It waits for children that others may be waiting for too, so it belongs to the end
 /// of a process.
 ///
 /// # Errors
@@ -65,11 +66,9 @@ pub fn descendants() -> io::Result<Vec<u32>> {
 pub fn end_tree(grace: Duration, limit: Duration) -> io::Result<()> {
     let started = Instant::now();
     let mut asked = HashSet::new();
-    loop {
+    while reap_all() {
+        // Not found here is not gone: one whose parent ends during the look is below nobody.
         let below = below(getpid(), &processes()?);
-        if below.is_empty() {
-            return Ok(());
-        }
         let waited = started.elapsed();
         if waited > grace.saturating_add(limit) {
             let left = below.len();
@@ -80,8 +79,7 @@ pub fn end_tree(grace: Duration, limit: Duration) -> io::Result<()> {
         }
         for process in below {
             if process.zombie {
-                // Fails for those that are not our own children; their parents end as well.
-                let _others = waitpid(Some(process.pid), WaitOptions::NOHANG);
+                // Ours is reaped in the next turn, another's by its parent, which ends as well.
             } else if waited >= grace {
                 let _gone = kill_process(process.pid, Signal::KILL);
             } else if asked.insert(process.pid) {
@@ -89,6 +87,19 @@ pub fn end_tree(grace: Duration, limit: Duration) -> io::Result<()> {
             }
         }
         thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Reaps all children that have ended; false when none is left, living or ended. Then there is
+/// nothing below them either, as this process would have adopted it.
+fn reap_all() -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
     }
 }
 

@@ -101,7 +101,6 @@ impl Shared {
     /// Ends what a watchdog left behind: whoever carries the instance's mark, and, where orphans
     /// come to us, every child that is no watchdog of ours. Blocks.
     fn end_orphans(&self, mark: &str) -> bool {
-        let me = rustix::process::getpid().as_raw_nonzero().get();
         processes::end(|seen| {
             // After the look at the processes: a watchdog in it that is being started is known by
             // the time that its starter lets go of the lock.
@@ -109,7 +108,7 @@ impl Shared {
             seen.iter()
                 .filter(|process| {
                     let ours = self.adopt_orphans
-                        && process.parent == me
+                        && process.is_our_child()
                         && !watchdogs.contains(&process.pid.as_raw_nonzero().get());
                     ours || process.has_variable(mark)
                 })

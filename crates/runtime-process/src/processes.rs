@@ -13,6 +13,13 @@ use rustix::process::{
 /// them (a network file system that does not answer).
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two looks at the processes.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// So many looks in a row must find nothing: one whose parent ends during a look is below nobody
+/// in that look.
+const QUIET_LOOKS: u32 = 2;
+
 /// One process, as `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -60,6 +67,14 @@ impl Process {
     fn read(pid: &str) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
         Self::parse(&String::from_utf8_lossy(&stat))
+    }
+
+    pub(crate) fn of(pid: Pid) -> Option<Self> {
+        Self::read(&pid.as_raw_nonzero().to_string())
+    }
+
+    pub(crate) fn is_our_child(&self) -> bool {
+        self.parent == rustix::process::getpid().as_raw_nonzero().get()
     }
 
     fn raw(&self) -> i32 {
@@ -146,10 +161,12 @@ pub(crate) fn below(roots: &[i32], all: &[Process]) -> Vec<Process> {
 }
 
 /// Kills what `pick` picks and everything below it, again and again until nothing living is left,
-/// and waits for those that are children of ours. Blocks. True when nothing is left.
+/// and waits for those that are children of ours; zombies of somebody else's are not ours to wait
+/// for. Blocks. True when nothing is left.
 pub(crate) fn end(mut pick: impl FnMut(&[Process]) -> Vec<Process>) -> bool {
     let deadline = Instant::now() + PATIENCE;
     let mut killed: BTreeSet<(i32, u64)> = BTreeSet::new();
+    let mut quiet = 0;
     loop {
         let seen = all();
         let mut victims = pick(&seen);
@@ -158,29 +175,24 @@ pub(crate) fn end(mut pick: impl FnMut(&[Process]) -> Vec<Process>) -> bool {
         // One whose parent ended first is below nobody that was picked, and may take a moment.
         let dying = |it: &&Process| !it.zombie && killed.contains(&(it.raw(), it.start));
         victims.extend(seen.iter().filter(dying).cloned());
-        if victims.is_empty() {
-            return true;
-        }
-        let mut waiting = false;
+        quiet += 1;
         for victim in &victims {
             if !victim.zombie {
                 victim.kill();
                 killed.insert((victim.raw(), victim.start));
-                waiting = true;
+                quiet = 0;
             }
         }
-        let me = rustix::process::getpid().as_raw_nonzero().get();
-        for child in victims.iter().filter(|it| it.zombie && it.parent == me) {
+        for child in victims.iter().filter(|it| it.zombie && it.is_our_child()) {
             reap(child);
         }
-        // Zombies of somebody else's are not ours to wait for.
-        if !waiting {
+        if quiet == QUIET_LOOKS {
             return true;
         }
         if Instant::now() > deadline {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -218,7 +230,7 @@ pub(crate) fn end_family(watchdog: i32) -> bool {
             }
             process.kill();
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(PAUSE);
     }
     end(|seen| {
         let root = seen.iter().filter(|it| it.raw() == watchdog && !it.zombie);

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::processes::Process;
+
 /// How long the kernel may take to end killed processes, and to let go of their group.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,8 +78,12 @@ pub(crate) fn empty(dir: &Path, mut each_time: impl FnMut(&[Pid])) -> bool {
 /// Kills one after the other. No member can be mistaken for another process of its number for as
 /// long as it is in the group, which is the case until it was waited for; between the look and the
 /// signal there is a moment in which it may.
+///
+/// Children of ours come last. They are watchdogs: if we end on the way, they end what is left.
 pub(crate) fn kill_members(members: &[Pid]) {
-    for pid in members {
+    let is_ours = |pid: &&Pid| Process::of(**pid).is_some_and(|it| it.is_our_child());
+    let (watchdogs, others): (Vec<&Pid>, Vec<&Pid>) = members.iter().partition(is_ours);
+    for pid in others.into_iter().chain(watchdogs) {
         // It may have ended in between, which is what was wanted.
         let _ = kill_process(*pid, Signal::KILL);
     }

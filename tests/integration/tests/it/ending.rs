@@ -62,6 +62,57 @@ async fn nothing_outlives_a_killed_provider_by_more_than_a_second() {
     assert_eq!(next.list().await[0]["name"], "family");
 }
 
+/// Hands itself on to a child in a session of its own, again and again.
+const RELAY: &str = r#"#!/usr/bin/perl
+use POSIX;
+$0 = "relay in $ENV{TMPDIR}";
+$| = 1;
+print "up\n";
+if (!fork) {
+    while (1) {
+        exit 0 if fork;
+        POSIX::setsid();
+        select undef, undef, undef, 0.01;
+    }
+}
+sleep 300;
+"#;
+
+#[tokio::test]
+async fn a_process_whose_parents_keep_ending_is_not_overlooked() {
+    for _ in 0..8 {
+        let place = Place::new();
+        let mut provider = place.start().await;
+        place.script("relay", RELAY);
+        provider.deployed(image("relay", "relay")).await;
+        let url = format!("{}/function/relay", provider.url);
+        let mut reply = provider.client.post(url).send().await.unwrap();
+        assert_eq!(&reply.chunk().await.unwrap().unwrap()[..], b"up\n");
+        let name = format!("relay in {}", place.text("tmp"));
+        until("the relay", || named(&name) > 1).await;
+
+        provider.end("-KILL").await;
+        // It may be on its way from one process to the next.
+        let mut looks_without = 0;
+        until("its end", || {
+            looks_without = if named(&name) == 0 {
+                looks_without + 1
+            } else {
+                0
+            };
+            looks_without == 10
+        })
+        .await;
+    }
+}
+
+/// How many processes are named so.
+fn named(name: &str) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let names = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    names.filter(|it| it.starts_with(name.as_bytes())).count()
+}
+
 #[tokio::test]
 async fn nothing_outlives_a_killed_watchdog() {
     let place = Place::new();
