@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::hand_over::Sockets;
 
-/// Listens for requests. Without the socket everything else works: a disk that is full must not keep
-/// functions from starting.
+/// Listens for requests. Without the socket everything else works: a disk that is full must not
+/// keep functions from starting.
 pub(crate) fn listen(state_dir: &Path) -> Option<ControlSocket> {
     let socket = ControlSocket::bind(state_dir).inspect_err(|error| {
         tracing::warn!(%error, "there is no control socket: no backup and no take-over");

@@ -44,8 +44,8 @@ pub(crate) fn sockets(take_over: Option<&mut TakeOver>) -> Vec<HandedSocket> {
     passed.into_iter().map(handed).collect()
 }
 
-/// Opens the engine, in the place of a running provider where one is taken over. `None` when this one
-/// is told to stop meanwhile: then the other one goes on.
+/// Opens the engine, in the place of a running provider where one is taken over. `None` when this
+/// one is told to stop meanwhile: then the other one goes on.
 pub(crate) async fn open(
     config: EngineConfig,
     runtime: Arc<ProcessRuntime>,

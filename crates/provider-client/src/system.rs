@@ -50,8 +50,8 @@ fn owned(namespace: Option<&str>) -> String {
 /// Functions. Without a namespace the provider's default one is meant.
 ///
 /// # Errors
-/// Each call fails with [`Error::Status`] when the provider refuses, and as [`Error`] says when there
-/// is no answer or one that cannot be read.
+/// Each call fails with [`Error::Status`] when the provider refuses, and as [`Error`] says when
+/// there is no answer or one that cannot be read.
 impl Client {
     /// All functions of a namespace.
     pub async fn functions(&self, namespace: Option<&str>) -> Result<Vec<FunctionStatus>, Error> {

@@ -125,7 +125,8 @@ impl ControlRequest {
 }
 
 /// Sends a request to the process that holds a state directory, and gives the connection after its
-/// `ok`; `None` when no process listens there. Blocks, for at most 10 s; so do reads and writes of the connection.
+/// `ok`; `None` when no process listens there. Blocks, for at most 10 s; so do reads and writes of
+/// the connection.
 ///
 /// # Errors
 /// When the process cannot be reached, or refuses: its words are the error then.

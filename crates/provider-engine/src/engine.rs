@@ -38,10 +38,10 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 impl Engine {
     /// Opens the state directory and starts again what was deployed there.
     ///
-    /// Returns before the functions are ready: calls for them wait. What the runtime still runs from
-    /// before is taken over where its instances outlive a provider and the version is still wanted;
-    /// everything else is ended, and nothing starts in its place until it has. Must be called on a tokio runtime, which then drives the engine;
-    /// calls may come from any other.
+    /// Returns before the functions are ready: calls for them wait. What the runtime still runs
+    /// from before is taken over where its instances outlive a provider and the version is still
+    /// wanted; everything else is ended, and nothing starts in its place until it has. Must be
+    /// called on a tokio runtime, which then drives the engine; calls may come from any other.
     ///
     /// # Errors
     /// When the state directory cannot be used, is used by another process, or was written by a

@@ -213,8 +213,8 @@ async fn serve(
     }
 }
 
-/// Waits until the calls of an instance have ended, or their time is over; says how long it has then
-/// to end itself.
+/// Waits until the calls of an instance have ended, or their time is over; says how long it has
+/// then to end itself.
 async fn drain(
     inner: &Inner,
     id: &InstanceId,

@@ -5,8 +5,8 @@
 //! task writes them (`function_log`); readers read files, and are woken when there is more
 //! (`reader`). Nobody who writes lines waits for somebody who reads them.
 //!
-//! Nothing is synced: what was written survives the end of this process, however sudden, and after a
-//! power loss what the system had written by then.
+//! Nothing is synced: what was written survives the end of this process, however sudden, and after
+//! a power loss what the system had written by then.
 
 mod block;
 mod function_log;

@@ -14,15 +14,16 @@ use crate::state::State;
 
 /// Where a function stands when it has no replica that answers, or fewer than are wanted.
 ///
-/// `faas-cli describe` shows annotations, so this is where an operator sees it. All that the
-/// engine says begins with `dev.provider.`; an annotation that was deployed under the same key wins.
+/// `faas-cli describe` shows annotations, so this is where an operator sees it. All that the engine
+/// says begins with `dev.provider.`; an annotation that was deployed under the same key wins.
 pub const STATUS_ANNOTATION: &str = "dev.provider.status";
 
 /// Why an instance failed the last time, until the function is updated.
 pub const LAST_ERROR_ANNOTATION: &str = "dev.provider.last-error";
 
 /// How the instance ended that failed the last time, until the function is updated: `exit code 1`,
-/// `signal 9`, `out of memory`, `limit exceeded`, `start failed`, `not ready`, `stopped from outside`.
+/// `signal 9`, `out of memory`, `limit exceeded`, `start failed`, `not ready`, `stopped from
+/// outside`.
 pub const LAST_EXIT_ANNOTATION: &str = "dev.provider.last-exit";
 
 /// The limit that an instance was held to and ran on, the last time, until the function is updated.

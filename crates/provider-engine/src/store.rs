@@ -1,9 +1,9 @@
 //! Desired state: functions, their scale, secrets and namespaces.
 //!
 //! Reads come from memory (`desired.rs`) and go on whatever the disk does. A change is decided upon
-//! what is in memory, within the order of changes: a namespace or a secret cannot vanish between the
-//! check and the write. It is on disk (`disk.rs`) before the call returns. Changes that are asked
-//! for while the disk is busy go there together afterwards, with one sync for all of them.
+//! what is in memory, within the order of changes: a namespace or a secret cannot vanish between
+//! the check and the write. It is on disk (`disk.rs`) before the call returns. Changes that are
+//! asked for while the disk is busy go there together afterwards, with one sync for all of them.
 //!
 //! After a write has failed the next one opens the store again, so that a disk that was full is
 //! written to as soon as there is space.

@@ -13,9 +13,9 @@
 //! | old | `Left` | nothing is left of this function, which can run only once at a time |
 //! | old | `Lines` | its functions wrote this, which follows as it is: the log is the new one's |
 //!
-//! Until `Yours` the old one can go back: when the connection ends before `Ready`, it takes the lock
-//! again and writes down what it knows, whatever the new one has made of it. Once it ends, the new
-//! one knows that all of the old one is gone.
+//! Until `Yours` the old one can go back: when the connection ends before `Ready`, it takes the
+//! lock again and writes down what it knows, whatever the new one has made of it. Once it ends, the
+//! new one knows that all of the old one is gone.
 
 mod link;
 mod new;

@@ -1,5 +1,5 @@
-//! What happens to every call but invocations around its handler: a request id, a span, the line in the
-//! log, panics, and mutations that outlive their clients.
+//! What happens to every call but invocations around its handler: a request id, a span, the line in
+//! the log, panics, and mutations that outlive their clients.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;

@@ -58,8 +58,8 @@
 //! # What is open
 //!
 //! `/function/`, `/healthz` and `/metrics`, and what [`ServerBuilder::merge_open`] adds. Everything
-//! else asks the [`Authenticator`]. Without one it answers programs on this machine only, and no web
-//! page that a browser there has open; an address that other machines reach is then refused.
+//! else asks the [`Authenticator`]. Without one it answers programs on this machine only, and no
+//! web page that a browser there has open; an address that other machines reach is then refused.
 //!
 //! # Threads
 //!

@@ -95,8 +95,8 @@ pub enum Drained {
     Cut(usize),
 }
 
-/// A server whose sockets are bound and accept connections into their backlog; [`Server::serve_until`]
-/// answers them. Made by [`ServerBuilder::listen`].
+/// A server whose sockets are bound and accept connections into their backlog;
+/// [`Server::serve_until`] answers them. Made by [`ServerBuilder::listen`].
 ///
 /// Connections are served by worker threads, one a core, each with a single-threaded runtime, its
 /// own listener and its own connections to functions. System calls are handed over to the runtime

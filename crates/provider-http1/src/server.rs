@@ -63,10 +63,10 @@ pub trait Stop: Sync {
 /// closed.
 ///
 /// A request that could be understood in two ways is refused and never seen by `service`. Calls of
-/// one connection are answered one after another. Replies get a `Date` unless they have one, and are
-/// framed here: a `Transfer-Encoding` of theirs is dropped, a `Content-Length` is held to. A reply
-/// that says `Connection: close` is the last one. A body that fails, or has another length than was
-/// said, ends the connection visibly.
+/// one connection are answered one after another. Replies get a `Date` unless they have one, and
+/// are framed here: a `Transfer-Encoding` of theirs is dropped, a `Content-Length` is held to. A
+/// reply that says `Connection: close` is the last one. A body that fails, or has another length
+/// than was said, ends the connection visibly.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection at once and drops the call that runs.

@@ -37,9 +37,9 @@ pub fn log_response(stream: LogStream, function: &FunctionRef) -> Response<LogBo
 /// server has room for it, so a slow client slows the source down and nothing piles up here.
 /// Dropping the body drops the stream, which stops the query.
 ///
-/// [`LogEvent::Dropped`] becomes a line that says how many lines are missing. An error of the source
-/// becomes a last line that says so, and then the error of the body: a server breaks the connection
-/// off, so that the client can tell a broken stream from one that has ended.
+/// [`LogEvent::Dropped`] becomes a line that says how many lines are missing. An error of the
+/// source becomes a last line that says so, and then the error of the body: a server breaks the
+/// connection off, so that the client can tell a broken stream from one that has ended.
 pub struct LogBody {
     state: State,
     function: FunctionRef,

@@ -24,19 +24,20 @@ use process::{JournalctlError, Process};
 /// value is a line of the text. An entry that cannot be read counts as one dropped line and ends
 /// nothing.
 ///
-/// Without `since` and `tail` all there is in the journal comes; there is no window of five minutes.
-/// `since` is exact to the microsecond and knows no time zones. `tail`, `since` and `instance`
-/// work together, whatever the version of `journalctl` makes of `--lines` beside `--since`.
+/// Without `since` and `tail` all there is in the journal comes; there is no window of five
+/// minutes. `since` is exact to the microsecond and knows no time zones. `tail`, `since` and
+/// `instance` work together, whatever the version of `journalctl` makes of `--lines` beside
+/// `--since`.
 ///
 /// The journal does not know which functions exist, so nothing is ever
 /// [`provider_types::ErrorKind::NotFound`]: a function without entries has an empty history. A
 /// provider asks its own list first and then this source.
 ///
-/// A query runs `journalctl` twice: shortly, to find where to begin, and then for the stream. Dropping
-/// the stream kills the process and waits for it in a task. At most one entry is held in memory at
-/// a time; journald decides how large one can get (`LineMax=`, 48 KiB, for what comes through a
-/// pipe). Where `journalctl` is missing, fails, or finds no journal, the query is an error with what
-/// it wrote to its standard error as the cause.
+/// A query runs `journalctl` twice: shortly, to find where to begin, and then for the stream.
+/// Dropping the stream kills the process and waits for it in a task. At most one entry is held in
+/// memory at a time; journald decides how large one can get (`LineMax=`, 48 KiB, for what comes
+/// through a pipe). Where `journalctl` is missing, fails, or finds no journal, the query is an
+/// error with what it wrote to its standard error as the cause.
 ///
 /// Needs a tokio runtime with its I/O on.
 #[derive(Debug, Clone)]

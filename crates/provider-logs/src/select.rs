@@ -8,8 +8,8 @@ use provider_types::{Line, LogEvent, LogRequest, LogStream};
 
 /// Answers a request from the lines so far and the events to come.
 ///
-/// `history` are the lines so far in the order of their time. `live` is what comes after them; it is
-/// dropped unless the request follows. The author of a source takes both under one lock, or
+/// `history` are the lines so far in the order of their time. `live` is what comes after them; it
+/// is dropped unless the request follows. The author of a source takes both under one lock, or
 /// subscribes first and cuts off what is in both: then no line is lost or comes twice.
 ///
 /// `since` and `instance` choose among all lines; `tail` then keeps the newest of the history, over

@@ -11,13 +11,13 @@ use super::table::Table;
 
 /// A [`Table`] whose functions are woken by calls.
 ///
-/// A call for a function that is [scaled to zero](crate::Absence::ScaledToZero) waits, and the first
-/// of them asks the [`Scaler`] for replicas, once. Further calls wait with it, at most
+/// A call for a function that is [scaled to zero](crate::Absence::ScaledToZero) waits, and the
+/// first of them asks the [`Scaler`] for replicas, once. Further calls wait with it, at most
 /// [`TableConfig::queue_len`](crate::TableConfig::queue_len), no longer than their deadline. A call
 /// that leaves takes nothing away from the others. The phases of each call's wait are in its lease.
 ///
-/// Works over any back-end: one that watches replicas elsewhere adds those that it sees to the table
-/// and implements [`Scaler`] by writing the wanted count there.
+/// Works over any back-end: one that watches replicas elsewhere adds those that it sees to the
+/// table and implements [`Scaler`] by writing the wanted count there.
 ///
 /// ```
 /// use async_trait::async_trait;

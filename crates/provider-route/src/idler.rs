@@ -10,8 +10,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(20);
 /// And no further apart than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Says when a function is idle: no call in flight, and none came, for a while. Never too early, and
-/// late by an eighth of that while at most.
+/// Says when a function is idle: no call in flight, and none came, for a while. Never too early,
+/// and late by an eighth of that while at most.
 ///
 /// It is told at each look whether there was a call, so it works over any count of calls: a
 /// [`Slot::take_activity`](crate::Slot::take_activity), or what several providers add up.

@@ -1,8 +1,9 @@
 //! What the labels of a function ask for.
 //!
 //! Source of names and defaults: the documentation of OpenFaaS on autoscaling
-//! (docs.openfaas.com/architecture/autoscaling), and `faas: gateway/scaling`. Two are our own: without
-//! a type nothing is scaled, where it has `rps`; and there is a window of a minute, where it has none.
+//! (docs.openfaas.com/architecture/autoscaling), and `faas: gateway/scaling`. Two are our own:
+//! without a type nothing is scaled, where it has `rps`; and there is a window of a minute, where
+//! it has none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

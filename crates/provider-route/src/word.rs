@@ -8,8 +8,8 @@
 use super::sync::{AtomicUsize, Ordering};
 
 const DRAINING: usize = 1 << (usize::BITS - 1);
-/// A call came since the last [`Word::take_used`]. Set by the same write that counts it, so it costs
-/// a call nothing.
+/// A call came since the last [`Word::take_used`]. Set by the same write that counts it, so it
+/// costs a call nothing.
 const USED: usize = 1 << (usize::BITS - 2);
 /// The other bits count.
 const COUNT: usize = USED - 1;

@@ -345,7 +345,8 @@ fn context() -> CallContext {
     CallContext::new("stack")
 }
 
-/// Whether what failed may be done later: a disk is full, another version of the provider takes over.
+/// Whether what failed may be done later: a disk is full, another version of the provider takes
+/// over.
 fn may_pass(error: &ProviderError) -> bool {
     error.kind() != ErrorKind::InvalidArgument
 }

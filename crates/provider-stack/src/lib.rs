@@ -3,8 +3,8 @@
 //! [`Stack::load`] reads one or several files: variables are replaced, environment files, templates
 //! and secrets are looked up, what belongs to the build is passed over. What is wrong is told with
 //! line and column, all of it at once. [`Applier`] brings a provider to what was read, over the
-//! traits of `provider-types`. With the feature `watch`, `Follower` keeps it to the files while they,
-//! or the programs in them, change. [`to_yaml`] writes functions as such a file.
+//! traits of `provider-types`. With the feature `watch`, `Follower` keeps it to the files while
+//! they, or the programs in them, change. [`to_yaml`] writes functions as such a file.
 //!
 //! ```
 //! use std::path::Path;

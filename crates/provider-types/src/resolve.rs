@@ -223,8 +223,9 @@ impl StdError for ResolveError {
 
 /// Finds a replica for a call.
 ///
-/// A ready function resolves without suspending. One whose replicas start waits here, no longer than
-/// [`Call::deadline`], and then answers [`ResolveError::TimedOut`]. Dropping the future gives up the place in the queue.
+/// A ready function resolves without suspending. One whose replicas start waits here, no longer
+/// than [`Call::deadline`], and then answers [`ResolveError::TimedOut`]. Dropping the future gives
+/// up the place in the queue.
 #[doc(alias = "BaseURLResolver")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say where functions are",

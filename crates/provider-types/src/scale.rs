@@ -8,9 +8,9 @@ use crate::{FunctionRef, ProviderError};
 
 /// Brings functions from no replica to some, and to another number.
 ///
-/// What sees the calls (an activator, an idler, an autoscaler) decides when; this does it. An engine
-/// changes its desired state, a back-end on Kubernetes writes the scale of a deployment. Both calls
-/// may come twice, and from several providers at a time, and then ask for the same.
+/// What sees the calls (an activator, an idler, an autoscaler) decides when; this does it. An
+/// engine changes its desired state, a back-end on Kubernetes writes the scale of a deployment.
+/// Both calls may come twice, and from several providers at a time, and then ask for the same.
 ///
 /// ```
 /// use std::sync::Mutex;

@@ -1,8 +1,8 @@
 //! Where log lines go: two writers that the caller gives.
 //!
 //! A program that writes faster than its lines are taken is slowed down: no more of it is held here
-//! than was read at a time. The watchdog's own lines never wait; when they cannot be taken, they are
-//! counted and the count is logged.
+//! than was read at a time. The watchdog's own lines never wait; when they cannot be taken, they
+//! are counted and the count is logged.
 
 use std::fmt;
 use std::sync::Arc;

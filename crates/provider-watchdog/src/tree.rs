@@ -54,10 +54,10 @@ pub fn descendants() -> io::Result<Vec<u32>> {
 
 /// Ends every process below this one and reaps it, whether or not it left its process group.
 ///
-/// They are asked with SIGTERM first when `grace` is not zero, and killed after it. What they
-/// start meanwhile is found again, as orphans come to this process, which must
-/// [adopt](adopt_orphans) them. Blocks the thread. It waits for children that others may be waiting for too, so it belongs to the end
-/// of a process.
+/// They are asked with SIGTERM first when `grace` is not zero, and killed after it. What they start
+/// meanwhile is found again, as orphans come to this process, which must [adopt](adopt_orphans)
+/// them. Blocks the thread. It waits for children that others may be waiting for too, so it belongs
+/// to the end of a process.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! What the provider and the watchdog of one instance say to each other: [`Outset`], an empty line
-//! when its instance is about to start, and [`Launch`] down, [`Report`]s up, a line of JSON each, over the socket that is the watchdog's standard input. The provider's end
-//! closing is the lifeline: it means that the provider is gone.
+//! when its instance is about to start, and [`Launch`] down, [`Report`]s up, a line of JSON each,
+//! over the socket that is the watchdog's standard input. The provider's end closing is the
+//! lifeline: it means that the provider is gone.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

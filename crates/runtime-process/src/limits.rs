@@ -2,9 +2,9 @@
 //!
 //! One seam, three ways: a delegated subtree of cgroup v2, the hierarchies of cgroup v1, and where
 //! neither can be used a look at the processes from time to time. Which way there is, is found out
-//! by using it: a group is made and limited. `RLIMIT_AS` is no way: it counts addresses, not memory,
-//! and breaks programs that reserve more than they use. Neither is `RLIMIT_NPROC`: it counts all
-//! processes of a user, and functions share theirs.
+//! by using it: a group is made and limited. `RLIMIT_AS` is no way: it counts addresses, not
+//! memory, and breaks programs that reserve more than they use. Neither is `RLIMIT_NPROC`: it
+//! counts all processes of a user, and functions share theirs.
 
 mod cgroup;
 mod cgroup_v1;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::instance_dir::SOCKET;
 
-/// Between two tries of an instance that is not ready yet: an eighth of the time that it took so far,
-/// so that little is lost of a quick start and a slow one is not asked all the time; at most
+/// Between two tries of an instance that is not ready yet: an eighth of the time that it took so
+/// far, so that little is lost of a quick start and a slow one is not asked all the time; at most
 /// [`LONGEST_PAUSE`] or the period of its annotations.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -139,8 +139,9 @@ impl Readiness {
     }
 }
 
-/// Sleeps. tokio's timers are one to two milliseconds late, which is as long as a small program takes
-/// to start; so what is shorter is slept on the thread itself, which has nothing better to do.
+/// Sleeps. tokio's timers are one to two milliseconds late, which is as long as a small program
+/// takes to start; so what is shorter is slept on the thread itself, which has nothing better to
+/// do.
 async fn rest(pause: Duration) {
     if pause < Duration::from_millis(2) {
         std::thread::sleep(pause);

@@ -1,9 +1,9 @@
 //! Runs the commands of the README and of `docs/operate`, and compares what they print.
 //!
 //! A fenced block marked `console` is run. A line that begins with `$ ` is a command, lines that
-//! begin with `> ` continue it, and the rest is what it prints; `...` stands for any lines. Commands
-//! run one by one, each by `sh -c`, except one that starts `faas-process`: that keeps running, and
-//! what it prints at start is compared. Four things are not as in the document:
+//! begin with `> ` continue it, and the rest is what it prints; `...` stands for any lines.
+//! Commands run one by one, each by `sh -c`, except one that starts `faas-process`: that keeps
+//! running, and what it prints at start is compared. Four things are not as in the document:
 //!
 //! * the document's address, `127.0.0.1:8080` or `:8081`, becomes one with a free port, and back in
 //!   the output;

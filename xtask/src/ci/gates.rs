@@ -58,8 +58,8 @@ pub(super) fn test(runner: &Runner) -> Result<Gate> {
     Ok(Gate::Passed)
 }
 
-/// Every order of threads for the word, the slot and the queue of `provider-route`, by loom. Picked by
-/// the test's name, so that the features stay those of the whole workspace.
+/// Every order of threads for the word, the slot and the queue of `provider-route`, by loom. Picked
+/// by the test's name, so that the features stay those of the whole workspace.
 pub(super) fn model(runner: &Runner) -> Result<Gate> {
     let mut tests = cargo(&["test"]);
     tests.args(SELECTION).args(["--test", "model"]);

@@ -11,9 +11,9 @@ use crate::failure::{Failure, Kind, OrFail as _};
 
 /// Write the functions as a stack file, which faas-cli and --stack read
 ///
-/// Works while the provider runs and when none runs. Secrets are named in the file, their values are
-/// not in it: backup writes those too. How far a function is scaled is not in a stack file either,
-/// but for its labels.
+/// Works while the provider runs and when none runs. Secrets are named in the file, their values
+/// are not in it: backup writes those too. How far a function is scaled is not in a stack file
+/// either, but for its labels.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

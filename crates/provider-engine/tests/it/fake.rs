@@ -1,7 +1,8 @@
-//! A runtime that starts nothing. What an instance does is said by its image:
-//! `ready`, `ready:300` (after so many milliseconds), `silent` (never ready), `exit:1` (at once, with
-//! that code), `exit-late:1` (after three seconds), `crash:500` (ready, and gone after so long),
-//! `hang` (its start is never answered), `absent` (cannot be prepared). With the variable `single` there can be one instance at a time.
+//! A runtime that starts nothing. What an instance does is said by its image: `ready`, `ready:300`
+//! (after so many milliseconds), `silent` (never ready), `exit:1` (at once, with that code),
+//! `exit-late:1` (after three seconds), `crash:500` (ready, and gone after so long), `hang` (its
+//! start is never answered), `absent` (cannot be prepared). With the variable `single` there can be
+//! one instance at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

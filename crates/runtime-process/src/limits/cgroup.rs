@@ -161,8 +161,8 @@ pub(crate) fn quota(millicores: u64) -> (u64, u64) {
     (quota.clamp(LEAST_QUOTA, u64::from(u32::MAX)), period)
 }
 
-/// What a group counts for where CPU is short, as shares of cgroup v1 (1024 a core); the least where
-/// nothing was asked for. The same arithmetic as in Kubernetes.
+/// What a group counts for where CPU is short, as shares of cgroup v1 (1024 a core); the least
+/// where nothing was asked for. The same arithmetic as in Kubernetes.
 pub(crate) fn shares(millicores: Option<u64>) -> u64 {
     const LEAST: u64 = 2;
     const MOST: u64 = 262_144;

@@ -12,8 +12,8 @@ use tokio::process::Command;
 
 use crate::support::{Place, Provider, SERVER, binary, failing, image, process, signal, with};
 
-/// A provider whose state is on a file system of `size`. `before` is a shell command that runs there
-/// first.
+/// A provider whose state is on a file system of `size`. `before` is a shell command that runs
+/// there first.
 fn command(place: &Place, size: &str, before: &str) -> Command {
     let state = place.path("state");
     fs::create_dir_all(&state).unwrap();

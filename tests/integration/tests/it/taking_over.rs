@@ -182,8 +182,8 @@ async fn a_long_call_and_a_stream_outlast_the_version_that_took_them() {
     assert!(after.called("slow", "").await.ends_with("done\n"));
 }
 
-/// Starts late, much later, or not at all, when told so by a file: the next version of the provider then
-/// waits for it.
+/// Starts late, much later, or not at all, when told so by a file: the next version of the provider
+/// then waits for it.
 const MOODY: &str = r#"#!/bin/sh
 [ -e "$TMPDIR/slow" ] && sleep 60
 [ -e "$TMPDIR/late" ] && sleep 1.5

@@ -453,7 +453,8 @@ pub(crate) async fn look(world: &World, engine: &Engine) {
     }
 }
 
-/// Events are never lost for so long that an instance which gets ready is taken for one that does not.
+/// Events are never lost for so long that an instance which gets ready is taken for one that does
+/// not.
 fn check_exit(world: &World, status: &FunctionStatus) {
     let troubles = &world.troubles;
     let exit = status.annotations.get(LAST_EXIT_ANNOTATION);
