@@ -130,6 +130,7 @@ impl Settings {
     pub(crate) fn runtime(&self, gateway_url: String) -> ProcessConfig {
         let mut config = ProcessConfig::new(self.run_dir());
         config.secrets_dir = secrets_dir();
+        config.spare_run_dir = spare_run_dir();
         config.functions_dir.clone_from(&self.functions_dir);
         config.hidden.push(self.state_dir.clone());
         if self.http.basic_auth {
@@ -178,6 +179,13 @@ impl Settings {
 pub(crate) fn secrets_dir() -> Option<PathBuf> {
     let root = rustix::process::geteuid().is_root();
     root.then(|| PathBuf::from("/run/faas-process"))
+}
+
+/// Where instances go while the disk of the state takes none: what the system gives a user in
+/// memory, if it does.
+fn spare_run_dir() -> Option<PathBuf> {
+    let dir = PathBuf::from(env::var_os("XDG_RUNTIME_DIR")?);
+    (dir.is_absolute() && dir.is_dir()).then(|| dir.join("faas-process"))
 }
 
 /// FNV-1a: the same in every build, which the hashers of the standard library do not promise.

@@ -1,5 +1,6 @@
 //! The life of one instance: start, serve, drain, stop, remove.
 
+use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use provider_route::Replica;
 use provider_types::{
-    ExitReason, FunctionSpec, InstanceId, InstanceSpec, LogChunk, LogOutput, ProviderError,
+    ErrorKind, ExitReason, FunctionSpec, InstanceId, InstanceSpec, LogChunk, LogOutput,
+    ProviderError,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -73,9 +75,14 @@ pub(crate) async fn live(
         Ok(Begun::Runs(lines)) => serve(&inner, &function, &id, &version, leave, lines).await,
         Ok(Begun::Never) => None,
         Err(error) => {
+            if let Some(error) = error.source() {
+                let why = error.to_string();
+                tracing::warn!(function = %function.function, instance = %id, why, "a start failed");
+            }
             let failure = Failure {
                 why: format!("could not be started: {}", error.message()),
                 exit: "start failed".to_owned(),
+                kind: error.kind(),
                 // It may run all the same.
                 ended: false,
             };
@@ -188,6 +195,7 @@ async fn serve(
         let failure = Failure {
             why: lines.explain(&reason, &version.spec).await,
             exit: short(&reason),
+            kind: ErrorKind::InvalidArgument,
             ended: true,
         };
         // Whoever reads the log of a function sees why it stops here.
@@ -307,6 +315,8 @@ impl Lines {
         let last_error = Arc::clone(&self.last_error);
         self.end().await;
         let why = match reason {
+            // The last words of one that was ended in the middle of its work say nothing of why.
+            ExitReason::LimitExceeded(which) => return format!("was ended: {which}"),
             ExitReason::Stopped => "was stopped from outside".to_owned(),
             ExitReason::Code(code) => format!("exited with code {code}"),
             ExitReason::Signal(signal) => format!("was ended by signal {signal}"),
@@ -315,12 +325,11 @@ impl Lines {
                     .limits
                     .as_ref()
                     .and_then(|limits| limits.memory.as_ref());
-                match limit {
+                return match limit {
                     Some(limit) => format!("ran out of memory: it may use {limit}"),
                     None => "ran out of memory".to_owned(),
-                }
+                };
             }
-            ExitReason::LimitExceeded(which) => format!("was ended: {which}"),
             ExitReason::StartFailed(why) => return format!("could not be started: {why}"),
             _ => "ended".to_owned(),
         };

@@ -68,23 +68,23 @@ pub(crate) async fn deploy(
 
     let news = function.until(|state| {
         if let Some(why) = &state.trouble.last_error {
-            Some(Err(why.clone()))
+            Some(Err(state.trouble.error(format!(
+                "function: {} was not deployed: it {why}",
+                function.function
+            ))))
         } else {
             (state.available() > 0).then_some(Ok(()))
         }
     });
     let progress = match tokio::time::timeout(inner.config.start_grace, news).await {
         Ok(Ok(())) => Progress::Done,
-        Ok(Err(why)) => {
+        Ok(Err(error)) => {
             // Nothing half-made stays behind.
             inner.dismiss(&function);
             inner
                 .stored(move |store| store.remove_function(name))
                 .await?;
-            return Err(ProviderError::invalid(format!(
-                "function: {} was not deployed: it {why}",
-                function.function
-            )));
+            return Err(error);
         }
         Err(_elapsed) => Progress::Ongoing,
     };
@@ -156,19 +156,18 @@ pub(crate) async fn update(
 
     let news = function.until(|state| {
         if state.target.generation != generation {
-            Some(Err(state.update_error.clone().unwrap_or_default()))
+            let why = state.update_error.as_deref().unwrap_or_default();
+            Some(Err(state.trouble.error(format!(
+                "function: {} was not updated, the version before it stays: the new one {why}",
+                function.function
+            ))))
         } else {
             state.previous.is_none().then_some(Ok(()))
         }
     });
     let progress = match tokio::time::timeout(inner.config.start_grace, news).await {
         Ok(Ok(())) => Progress::Done,
-        Ok(Err(why)) => {
-            return Err(ProviderError::invalid(format!(
-                "function: {} was not updated, the version before it stays: the new one {why}",
-                function.function
-            )));
-        }
+        Ok(Err(error)) => return Err(error),
         Err(_elapsed) => Progress::Ongoing,
     };
     Ok(outcome(progress, warnings))

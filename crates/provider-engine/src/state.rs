@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use provider_route::{Absence, Replica, Slot};
 use provider_types::{
-    Endpoint, ExitReason, FunctionSpec, InstanceId, InstanceState, InstanceStats, Prepared,
-    ProviderError, RuntimeInstance,
+    Endpoint, ErrorKind, ExitReason, FunctionSpec, InstanceId, InstanceState, InstanceStats,
+    Prepared, ProviderError, RuntimeInstance,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -131,6 +131,8 @@ pub(crate) struct Failure {
     pub(crate) why: String,
     /// In short: `exit code 1`, `signal 9`, `out of memory`, `start failed`, …
     pub(crate) exit: String,
+    /// Whose fault it is, for the reply to who asked for it.
+    pub(crate) kind: ErrorKind,
     /// It is known to run no more.
     pub(crate) ended: bool,
 }
@@ -145,12 +147,22 @@ pub(crate) struct Trouble {
     pub(crate) last_error: Option<String>,
     /// How the last instance that failed ended.
     pub(crate) last_exit: Option<String>,
+    /// Whose fault that was.
+    kind: Option<ErrorKind>,
     /// The limit that an instance was held to the last time.
     pub(crate) limit_reached: Option<String>,
     /// Waiting for the next start is no use to a caller.
     hopeless: bool,
     /// When the next start is due.
     pub(crate) retry_at: Option<Instant>,
+}
+
+impl Trouble {
+    /// What is answered to who asked for what failed.
+    pub(crate) fn error(&self, message: String) -> ProviderError {
+        // A program that does not run is the deployer's, unless the runtime could not even try.
+        ProviderError::new(self.kind.unwrap_or(ErrorKind::InvalidArgument), message)
+    }
 }
 
 /// What the world does for [`State::advance`].
@@ -416,6 +428,7 @@ impl State {
             self.trouble.failures = 0;
         }
         self.trouble.last_exit = Some(failure.exit);
+        self.trouble.kind = Some(failure.kind);
         self.failed(generation, failure.why, false, around, commands);
     }
 

@@ -25,12 +25,16 @@ pub struct ProcessConfig {
     /// one clears what another left that was killed. Where that does not work, and by default,
     /// they lie with the instance in `run_dir`.
     pub secrets_dir: Option<PathBuf>,
+    /// Holds instances while `run_dir` takes none, its disk being full or read-only: a directory on
+    /// another file system, which runtimes may share. Where secrets are in memory instances go there
+    /// instead, and with neither none starts meanwhile. Default none.
+    pub spare_run_dir: Option<PathBuf>,
     /// How the watchdog is started.
     pub watchdog: WatchdogCommand,
     /// Relative images are looked up below this; without it below the working directory.
     pub functions_dir: Option<PathBuf>,
     /// Directories and files that functions must not read: state, credentials. `run_dir` and
-    /// `secrets_dir` always belong to them.
+    /// those beside it always belong to them.
     pub hidden: Vec<PathBuf>,
     /// Of the variables `PATH`, `HOME`, `LANG` and `TZ`, those that programs get. Others are left
     /// out. Without a `PATH` here they get the usual one.
@@ -90,6 +94,7 @@ impl ProcessConfig {
         Self {
             run_dir: run_dir.into(),
             secrets_dir: None,
+            spare_run_dir: None,
             watchdog: WatchdogCommand::default(),
             functions_dir: None,
             hidden: Vec::new(),

@@ -40,14 +40,20 @@ impl InstanceDir {
             owner,
             writing: Arc::default(),
         };
-        // A start that failed half-way may have left one.
-        dir.remove()?;
-        for made in [&dir.path, &dir.secrets, &dir.work(), &dir.temp()] {
-            private_dir(made, 0o700)?;
-            dir.give(made)?;
-        }
-        dir.write_secrets(secrets)?;
+        dir.make(secrets).inspect_err(|_| {
+            // The next one with this name removes what stays.
+            let _ = dir.remove();
+        })?;
         Ok(dir)
+    }
+
+    fn make(&self, secrets: &[(SecretName, Vec<u8>)]) -> io::Result<()> {
+        self.remove()?;
+        for made in [&self.path, &self.secrets, &self.work(), &self.temp()] {
+            private_dir(made, 0o700)?;
+            self.give(made)?;
+        }
+        self.write_secrets(secrets)
     }
 
     pub(crate) fn path(&self) -> &Path {

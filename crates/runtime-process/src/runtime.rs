@@ -56,6 +56,7 @@ struct Inner {
     spare: Spare,
     instances: Mutex<HashMap<InstanceId, Instance>>,
     place: OwnPlace,
+    spare_place: Option<OwnPlace>,
     /// Or why there is none.
     secrets: Result<SecretsPlace, Option<String>>,
 }
@@ -98,6 +99,13 @@ impl ProcessRuntime {
         if let Ok(secrets) = &secrets {
             config.hidden.push(secrets.root().to_owned());
         }
+        let spare_place = match &config.spare_run_dir {
+            Some(dir) if secrets.is_err() => spare_place(dir, mode),
+            _ => None,
+        };
+        if let Some((dir, _)) = &spare_place {
+            config.hidden.push(dir.clone());
+        }
         // Rules are kept by the kernel for real paths.
         for path in config.hidden.iter_mut().chain([&mut config.temp_dir]) {
             *path = fs::canonicalize(&*path).unwrap_or_else(|_| path.clone());
@@ -134,6 +142,7 @@ impl ProcessRuntime {
                 instances: Mutex::default(),
                 config,
                 place,
+                spare_place: spare_place.map(|(_, place)| place),
                 secrets,
             }),
             starting: tokio::sync::Mutex::default(),
@@ -271,14 +280,7 @@ impl Inner {
         };
         let listens = listens(&program.mode, port.as_ref())?;
 
-        let path = self.place.path().join(spec.id.as_str());
-        let secrets = match &self.secrets {
-            Ok(place) => place.path().join(spec.id.as_str()),
-            Err(_) => path.join("secrets"),
-        };
-        let owner = self.config.run_as.clone();
-        let dir = InstanceDir::create(path, secrets, owner, &spec.secrets)
-            .map_err(failed("the instance's directory could not be made"))?;
+        let dir = self.instance_dir(spec)?;
         let (endpoint, dir_handle) = match listens {
             Some(address) => (Endpoint::tcp(address), None),
             None => unix_endpoint(&dir).map_err(failed("the instance's directory is gone"))?,
@@ -320,6 +322,41 @@ impl Inner {
         };
         self.instances().insert(spec.id.clone(), instance);
         Ok(shown)
+    }
+
+    /// Makes the directory of an instance, in the spare place while the disk takes none.
+    fn instance_dir(&self, spec: &InstanceSpec) -> Result<InstanceDir, ProviderError> {
+        let create = |place: &Path, secrets: Option<&Path>| {
+            let path = place.join(spec.id.as_str());
+            let secrets = match secrets {
+                Some(place) => place.join(spec.id.as_str()),
+                None => path.join("secrets"),
+            };
+            InstanceDir::create(path, secrets, self.config.run_as.clone(), &spec.secrets)
+        };
+        let memory = self.secrets.as_ref().ok().map(SecretsPlace::path);
+        let error = match create(self.place.path(), memory) {
+            Ok(dir) => return Ok(dir),
+            Err(error) => error,
+        };
+        let what = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "the instance's directory could not be made: no space is left on its disk"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the instance's directory could not be made: its disk is read-only"
+            }
+            _ => {
+                let what = "the instance's directory could not be made";
+                return Err(ProviderError::internal(what).with_cause(error));
+            }
+        };
+        let spare = memory.or(self.spare_place.as_ref().map(OwnPlace::path));
+        match spare.map(|place| create(place, None)) {
+            Some(Ok(dir)) => Ok(dir),
+            Some(Err(error)) => Err(ProviderError::internal(what).with_cause(error)),
+            None => Err(ProviderError::internal(what).with_cause(error)),
+        }
     }
 
     /// Starts a watchdog, for any function. Blocks.
@@ -549,6 +586,20 @@ impl Runtime for ProcessRuntime {
 
 /// Says how a function is held to its limits.
 pub const LIMITS_ANNOTATION: &str = "dev.provider.limits";
+
+/// A place for instances below that directory, which it is fine to do without.
+fn spare_place(dir: &Path, mode: u32) -> Option<(PathBuf, OwnPlace)> {
+    let taken = own_dir(dir, mode).and_then(|dir| {
+        let place = OwnPlace::take(&dir, mode)?;
+        Ok((dir, place))
+    });
+    taken
+        .inspect_err(|error| {
+            let error = causes(error);
+            tracing::warn!(%error, "functions do not start while the disk is full or read-only");
+        })
+        .ok()
+}
 
 /// The name of the control groups of the runtime of one directory: the same at each start, so that
 /// those of a killed one are found. FNV-1a, as the hashes of the standard library may change.

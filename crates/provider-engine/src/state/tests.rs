@@ -91,6 +91,7 @@ impl World {
         let failure = Failure {
             why: "failed".to_owned(),
             exit: "exit code 1".to_owned(),
+            kind: ErrorKind::InvalidArgument,
             ended: true,
         };
         self.step(|state, around, commands| {

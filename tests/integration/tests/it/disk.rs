@@ -134,6 +134,63 @@ async fn a_full_disk_fails_writes_and_nothing_else_until_there_is_space() {
     );
 }
 
+/// Takes all files that there may be, so that no directory can be made.
+fn fill_with_files(path: &Path) {
+    fs::create_dir(path.join("many")).unwrap();
+    let mut number = 0_u32;
+    while fs::File::create(path.join("many").join(number.to_string())).is_ok() {
+        number += 1;
+    }
+}
+
+#[tokio::test]
+async fn replicas_start_where_the_disk_takes_not_even_a_directory() {
+    let place = Place::new();
+    place.script(
+        "secret",
+        "#!/bin/sh\ncat \"$OPENFAAS_SECRETS_DIR/key\"; echo \" $PWD\"\n",
+    );
+    let runtime_dir = place.path("runtime");
+    fs::create_dir(&runtime_dir).unwrap();
+    let mut command = command(&place, "8m,nr_inodes=200", "true");
+    command.env("XDG_RUNTIME_DIR", &runtime_dir);
+    let provider = Provider::start(command).await;
+    let secret = json!({"name": "key", "value": "one"});
+    let made = provider.system(Method::POST, "secrets", secret).await;
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let mut asleep = image("asleep", "secret");
+    asleep["secrets"] = json!(["key"]);
+    provider.deployed(asleep).await;
+    assert_eq!(provider.scale("asleep", 0).await, StatusCode::ACCEPTED);
+
+    let state = inside(&provider, &place);
+    fill_with_files(&state);
+    let said = provider.called("asleep", "").await;
+    assert!(said.starts_with("one "), "{said}");
+    assert!(!said.contains(&place.text("state")), "elsewhere: {said}");
+    provider.deployed(process("new", "cat")).await;
+    assert_eq!(provider.called("new", "hello").await, "hello");
+
+    fs::remove_dir_all(state.join("many")).unwrap();
+    assert_eq!(provider.scale("asleep", 0).await, StatusCode::ACCEPTED);
+    let said = provider.called("asleep", "").await;
+    assert!(said.contains(&place.text("state")), "{said}");
+}
+
+#[tokio::test]
+async fn a_deployment_that_the_disk_takes_no_directory_of_is_the_providers_failure() {
+    let place = Place::new();
+    // Nothing in memory either: /run cannot be written to.
+    let read_only = "mount --bind /run /run && mount -o remount,ro,bind /run";
+    let provider = start(&place, "8m,nr_inodes=200", read_only).await;
+    fill_with_files(&inside(&provider, &place));
+    let (status, said) = provider.deploy(&process("new", "cat")).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{said}");
+    assert!(said.contains("no space is left on its disk"), "{said}");
+    let missing = provider.get("/system/function/new").await.status();
+    assert_eq!(missing, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_provider_that_was_killed_starts_again_on_a_full_disk() {
     let place = Place::new();
