@@ -78,17 +78,18 @@ fn own_annotations(state: &State, now: Instant) -> Vec<(String, String)> {
             .and_then(|at| at.checked_duration_since(now))
             .filter(|wait| !wait.is_zero());
         let failures = trouble.failures;
+        let often = match failures {
+            1 => "once".to_owned(),
+            _ => format!("{failures} times in a row"),
+        };
         match next {
             Some(wait) => say(
                 STATUS_ANNOTATION,
-                format!(
-                    "failed {failures} times in a row, next start in {:.1} s",
-                    wait.as_secs_f64()
-                ),
+                format!("failed {often}, next start in {:.1} s", wait.as_secs_f64()),
             ),
             None if failures > 0 => say(
                 STATUS_ANNOTATION,
-                format!("starting again after {failures} failures in a row"),
+                format!("starting again, it failed {often}"),
             ),
             None => say(
                 STATUS_ANNOTATION,

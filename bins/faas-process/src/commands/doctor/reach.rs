@@ -17,19 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const GATEWAY_PORT: u16 = 8080;
 
 /// Whether each address can be listened on, and who has it where it cannot.
-pub(super) fn ports(settings: &Settings, provider_runs: bool) -> Vec<Finding> {
+pub(super) fn ports(settings: &Settings, provider: Option<&str>) -> Vec<Finding> {
     let wanted = [
         Some(&settings.listen),
         settings.system_listen.as_ref(),
         settings.metrics_listen.as_ref(),
     ];
     let wanted = wanted.into_iter().flatten();
-    wanted
-        .map(|text| port(text, settings, provider_runs))
-        .collect()
+    wanted.map(|text| port(text, settings, provider)).collect()
 }
 
-fn port(text: &str, settings: &Settings, provider_runs: bool) -> Finding {
+fn port(text: &str, settings: &Settings, provider: Option<&str>) -> Finding {
     const NAME: &str = "address";
     let address = match ListenAddress::parse(text) {
         Ok(address) => address,
@@ -55,11 +53,13 @@ fn port(text: &str, settings: &Settings, provider_runs: bool) -> Finding {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             let who = listener(address.port());
-            let ours = provider_runs && who.as_deref().is_none_or(|it| it.contains("faas-process"));
-            let who = who.unwrap_or_else(|| "a process of somebody else".to_owned());
-            if ours {
+            // It may be of another user, and is not seen then.
+            let is_provider =
+                |it: &str| provider.is_some_and(|pid| it.contains(&format!("({pid})")));
+            if provider.is_some() && who.as_deref().is_none_or(is_provider) {
                 return Finding::ok(NAME, format!("{text} is taken by the provider that runs"));
             }
+            let who = who.unwrap_or_else(|| "a process of somebody else".to_owned());
             Finding::fail(NAME, format!("{text} is taken by {who}"))
                 .mend("end that one, or give --listen another port")
         }
