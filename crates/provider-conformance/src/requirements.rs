@@ -17,7 +17,7 @@ mod upgrade;
 
 use std::sync::LazyLock;
 
-use crate::requirement::Requirement;
+use crate::requirement::{Profile, Requirement};
 
 /// A chapter of the specification.
 #[derive(Debug, Clone, Copy)]
@@ -27,35 +27,49 @@ pub struct Area {
     pub code: &'static str,
     /// Its heading.
     pub title: &'static str,
+    /// The profile without which none of its requirements applies.
+    pub profile: Option<Profile>,
     /// Its requirements, in the order of their numbers.
     pub requirements: &'static [Requirement],
 }
 
 const AREAS: [Area; 14] = [
-    area("GEN", "The API in general", general::ALL),
-    area("INF", "Information and health", info::ALL),
-    area("FUN", "Functions", functions::ALL),
-    area("INV", "Calling functions", invoke::ALL),
-    area("STR", "Streaming", streaming::ALL),
-    area("UPG", "Upgraded connections", upgrade::ALL),
-    area("SCL", "Scaling", scale::ALL),
-    area("ZER", "Scaling to zero", scale_zero::ALL),
-    area("SEC", "Secrets", secrets::ALL),
-    area("NAM", "Namespaces", namespaces::ALL),
-    area("LOG", "Logs", logs::ALL),
-    area("AUT", "Credentials", auth::ALL),
-    area("MET", "Metrics", metrics::ALL),
-    area("HRD", "Hardening", hardening::ALL),
+    area("GEN", "The API in general", None, general::ALL),
+    area("INF", "Information and health", None, info::ALL),
+    area("FUN", "Functions", None, functions::ALL),
+    area("INV", "Calling functions", None, invoke::ALL),
+    area("STR", "Streaming", Some(Profile::Streaming), streaming::ALL),
+    area(
+        "UPG",
+        "Upgraded connections",
+        Some(Profile::Upgrade),
+        upgrade::ALL,
+    ),
+    area("SCL", "Scaling", None, scale::ALL),
+    area(
+        "ZER",
+        "Scaling to zero",
+        Some(Profile::ScaleZero),
+        scale_zero::ALL,
+    ),
+    area("SEC", "Secrets", Some(Profile::Secrets), secrets::ALL),
+    area("NAM", "Namespaces", None, namespaces::ALL),
+    area("LOG", "Logs", Some(Profile::Logs), logs::ALL),
+    area("AUT", "Credentials", Some(Profile::Auth), auth::ALL),
+    area("MET", "Metrics", Some(Profile::Metrics), metrics::ALL),
+    area("HRD", "Hardening", None, hardening::ALL),
 ];
 
 const fn area(
     code: &'static str,
     title: &'static str,
+    profile: Option<Profile>,
     requirements: &'static [Requirement],
 ) -> Area {
     Area {
         code,
         title,
+        profile,
         requirements,
     }
 }

@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const AFTER: &str = "\
+Exit codes of run:
+  0  conformant
+  1  non-conformant, or partial: not everything was judged
+  2  nothing can be said: no provider there, wrong credentials, a wrong flag, or the kit failed";
+
+#[derive(Debug, Parser)]
+#[command(name = "provider-conformance", version, after_help = AFTER)]
+#[command(about = "Checks an OpenFaaS provider against numbered requirements")]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks a provider, or a gateway in front of one
+    Run(Box<Run>),
+    /// Lists requirements, profiles and features, or cases
+    List {
+        /// What to list
+        #[arg(default_value = "requirements", value_parser = ["requirements", "profiles", "cases"])]
+        what: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Where it is: http://HOST:PORT or unix:/PATH
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The user for its API
+    #[arg(long, requires = "password_file")]
+    pub(crate) user: Option<String>,
+    /// A file with the password of the user
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// A file with a token for its API
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The URL is that of a gateway
+    #[arg(long)]
+    pub(crate) gateway: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Profiles and features that it keeps to, separated by commas; core always is one
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) features: Vec<String>,
+    /// A requirement, an area or a case that is not judged; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+    /// Only this requirement, area or case; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// The command that the provider runs as the test function
+    #[arg(long, value_name = "COMMAND", conflicts_with = "workload")]
+    pub(crate) command: Option<String>,
+    /// The image of the test function, for a provider that pulls images
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) workload: Option<String>,
+    /// How many cases run at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    pub(crate) concurrency: usize,
+    /// Every limit of time so many times as long
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub(crate) patience: f64,
+    /// Leave functions, secrets and namespaces of the run where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
+}

@@ -1,0 +1,219 @@
+//! A report for a terminal.
+
+use std::fmt::Write as _;
+
+use super::{CaseReport, Report, RequirementReport, Status, Verdict};
+use crate::requirement::Level;
+use crate::requirements::areas;
+use crate::wire::{Direction, Exchange};
+
+/// Letters for a terminal that shows colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// With colours or without.
+    #[must_use]
+    pub fn new(colours: bool) -> Self {
+        Self(colours)
+    }
+
+    fn put(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn status(self, status: Status) -> String {
+        self.put(colour(status), status.name())
+    }
+}
+
+fn colour(status: Status) -> &'static str {
+    match status {
+        Status::Error | Status::Fail => "1;31",
+        Status::Warn | Status::KnownDeviation | Status::Unreached | Status::Disabled => "33",
+        Status::Pass => "32",
+        Status::Uncovered | Status::Skip | Status::NotApplicable => "2",
+    }
+}
+
+impl Report {
+    /// The report as text: what did not hold with all that is known of it, then counts, then the
+    /// verdict.
+    #[must_use]
+    pub fn console(&self, paint: Paint) -> String {
+        let mut out = String::new();
+        for status in Status::WORST_FIRST {
+            if matches!(
+                status,
+                Status::Pass | Status::Skip | Status::Uncovered | Status::NotApplicable
+            ) {
+                continue;
+            }
+            for one in self.with_status(status) {
+                self.requirement_text(&mut out, one, paint);
+            }
+        }
+        self.retries_text(&mut out);
+        for note in &self.notes {
+            let _ = writeln!(out, "note: {note}");
+        }
+        self.counts(&mut out, paint);
+        self.verdict_text(&mut out, paint);
+        out
+    }
+
+    fn requirement_text(&self, out: &mut String, one: &RequirementReport, paint: Paint) {
+        let status = paint.status(one.status);
+        let _ = writeln!(out, "\n{} {status}  {}", paint.put("1", &one.id), one.text);
+        let _ = writeln!(out, "    needed by: {}", one.source);
+        for reason in &one.reasons {
+            let _ = writeln!(out, "    {}", indented(reason));
+        }
+        // Bytes only where they are of use: at what failed, not at what did not come so far.
+        if !matches!(
+            one.status,
+            Status::Fail | Status::Warn | Status::KnownDeviation | Status::Error
+        ) {
+            return;
+        }
+        let shows = |case: &&CaseReport| {
+            let judged = case.judged.get(&one.id);
+            judged.is_some_and(|judged| judged.status >= Status::Warn)
+        };
+        for case in self.cases.iter().filter(shows) {
+            let _ = writeln!(out, "    in {}", case.name);
+            if one.level == Level::Must {
+                transcript(out, &case.exchanges, paint);
+            }
+        }
+    }
+
+    fn retries_text(&self, out: &mut String) {
+        let retried: Vec<&CaseReport> = self
+            .cases
+            .iter()
+            .filter(|case| !case.retries.is_empty())
+            .collect();
+        if retried.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "\nNot at the first try:");
+        for case in retried {
+            for retry in &case.retries {
+                let came = if retry.came { "came" } else { "did not come" };
+                let _ = writeln!(
+                    out,
+                    "    {}: {}: {came} after {} tries, {} ms",
+                    case.name, retry.what, retry.tries, retry.ms
+                );
+            }
+        }
+    }
+
+    fn counts(&self, out: &mut String, paint: Paint) {
+        let _ = writeln!(out);
+        for area in areas() {
+            let of_area = || {
+                let start = format!("OFP-{}-", area.code);
+                self.requirements
+                    .iter()
+                    .filter(move |one| one.id.starts_with(&start))
+            };
+            let mut counts = Vec::new();
+            for status in Status::WORST_FIRST {
+                let count = of_area().filter(|one| one.status == status).count();
+                if count > 0 {
+                    counts.push(format!("{count} {}", paint.status(status)));
+                }
+            }
+            let _ = writeln!(
+                out,
+                "  {}  {:<28} {}",
+                area.code,
+                area.title,
+                counts.join(", ")
+            );
+        }
+    }
+
+    fn verdict_text(&self, out: &mut String, paint: Paint) {
+        let names: Vec<&str> = self.declared.names_declared();
+        let _ = writeln!(
+            out,
+            "\n{} {} at {}, {}: {}",
+            self.target.provider,
+            self.target.release,
+            self.target.url,
+            match self.declared_by.as_str() {
+                "discovered" => "which seems to have",
+                _ => "declared to have",
+            },
+            names.join(" ")
+        );
+        let verdict = match self.verdict {
+            Verdict::Conformant => paint.put("1;32", self.verdict.name()),
+            Verdict::Partial => paint.put("1;33", self.verdict.name()),
+            Verdict::NonConformant | Verdict::Error => paint.put("1;31", self.verdict.name()),
+        };
+        let _ = writeln!(out, "{verdict}: {}, {} ms", self.why(), self.duration_ms);
+    }
+
+    /// What the verdict rests on, in a phrase.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let musts = |status| {
+            self.with_status(status)
+                .filter(|one| one.level == Level::Must)
+                .count()
+        };
+        let known = self.with_status(Status::KnownDeviation).count();
+        let known = match known {
+            0 => String::new(),
+            1 => ", with 1 known deviation".to_owned(),
+            count => format!(", with {count} known deviations"),
+        };
+        match self.verdict {
+            Verdict::Conformant => {
+                format!("each of {} MUSTs holds{known}", musts(Status::Pass))
+            }
+            Verdict::Partial => format!(
+                "{} MUSTs hold, {} were switched off, {} not reached, {} not covered{known}",
+                musts(Status::Pass),
+                musts(Status::Disabled),
+                musts(Status::Unreached),
+                musts(Status::Uncovered),
+            ),
+            Verdict::NonConformant => {
+                let failed = self.with_status(Status::Fail);
+                let ids: Vec<&str> = failed.map(|one| one.id.as_str()).collect();
+                format!("{} do not hold{known}", ids.join(", "))
+            }
+            Verdict::Error => "the kit failed".to_owned(),
+        }
+    }
+}
+
+fn transcript(out: &mut String, exchanges: &[Exchange], paint: Paint) {
+    for (number, exchange) in exchanges.iter().enumerate() {
+        let _ = writeln!(out, "      connection {}", number + 1);
+        for said in &exchange.said {
+            let (mark, code) = match said.direction {
+                Direction::Sent => (">", "36"),
+                Direction::Received => ("<", "0"),
+                Direction::Event => ("-", "2"),
+            };
+            for line in said.text.trim_end().lines() {
+                let line = paint.put(code, &format!("{mark} {line}"));
+                let _ = writeln!(out, "        {line}");
+            }
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
+}
