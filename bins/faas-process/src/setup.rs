@@ -29,6 +29,8 @@ pub(crate) fn logging() -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // It would say on standard error that standard error is gone, and panic.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -25,6 +25,20 @@ async fn the_command_to_try_works(banner: &str) {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_takes_any_more_costs_no_reply() {
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = place.command();
+    command.stderr(writer);
+    let provider = Provider::start(command).await;
+    // Each is a line of the log.
+    provider.deployed(process("one", "cat")).await;
+    provider.deployed(process("two", "cat")).await;
+    assert_eq!(provider.called("two", "hello").await, "hello");
+}
+
+#[tokio::test]
 async fn what_is_printed_says_what_is_protected_and_what_to_try() {
     let place = Place::new();
     let mut provider = place.start().await;

@@ -117,10 +117,11 @@ impl Provider {
             panic!("the provider did not start: {said}");
         }
         // A reader that never comes must not hold it up.
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take();
         let log = Arc::<Mutex<String>>::default();
         let written = Arc::clone(&log);
         tokio::spawn(async move {
+            let Some(mut stderr) = stderr else { return };
             let mut chunk = [0; 4096];
             while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
                 let text = String::from_utf8_lossy(&chunk[..length]);
