@@ -100,6 +100,15 @@ impl Backup {
         }
     }
 
+    /// Whether the state of a directory that no provider uses can be read; where there is none, yes.
+    /// Changes nothing: of a damaged one no copy is made either. Blocks.
+    ///
+    /// # Errors
+    /// When it is damaged, of a newer version, or may not be read.
+    pub fn examine(state_dir: &Path) -> Result<(), EngineError> {
+        store::examine(&state_dir.join(STORE))
+    }
+
     fn of_stopped(state_dir: &Path) -> Result<Self, EngineError> {
         let path = state_dir.join(STORE);
         // Before anything is made there.

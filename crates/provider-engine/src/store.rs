@@ -439,7 +439,19 @@ pub(crate) fn read(path: &Path) -> Result<Desired, EngineError> {
     let missing = || io::Error::from(io::ErrorKind::NotFound);
     let bytes = medium.read().and_then(|bytes| bytes.ok_or_else(missing));
     let bytes = bytes.map_err(|error| unusable(error.into(), path))?;
-    disk::look_through(bytes).map_err(|reason| refused(reason, &medium, path))
+    disk::look_through(bytes).map_err(|reason| refused(reason, path, keeper(&medium)))
+}
+
+/// Says whether a store can be read, and leaves everything as it is.
+pub(crate) fn examine(path: &Path) -> Result<(), EngineError> {
+    let bytes = Directory::new(path).read();
+    let Some(bytes) = bytes.map_err(|error| unusable(error.into(), path))? else {
+        return Ok(());
+    };
+    match disk::look_through(bytes) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(refused(reason, path, |_, _| None)),
+    }
 }
 
 /// Puts other content in the place of a store, and says where the store is kept, if there was one.
@@ -463,11 +475,20 @@ fn before_restore(n: u32) -> String {
 /// Opens what a medium holds.
 fn open(medium: impl Medium + 'static, path: &Path) -> Result<(Disk, Desired), EngineError> {
     let medium: Arc<dyn Medium> = Arc::new(medium);
-    Disk::open(Arc::clone(&medium)).map_err(|reason| refused(reason, &*medium, path))
+    Disk::open(Arc::clone(&medium)).map_err(|reason| refused(reason, path, keeper(&*medium)))
+}
+
+/// Keeps a copy under that end of a name.
+fn keeper(medium: &dyn Medium) -> impl FnOnce(&[u8], &str) -> Option<PathBuf> {
+    move |bytes, name| medium.keep(bytes, name).ok()
 }
 
 /// Says why a store is not opened. A damaged one stays as it is, and a copy of it is kept.
-fn refused(reason: Unusable, medium: &dyn Medium, path: &Path) -> EngineError {
+fn refused(
+    reason: Unusable,
+    path: &Path,
+    keep: impl FnOnce(&[u8], &str) -> Option<PathBuf>,
+) -> EngineError {
     match reason {
         Unusable::Newer(found) => EngineError::Newer {
             path: path.to_owned(),
@@ -479,7 +500,7 @@ fn refused(reason: Unusable, medium: &dyn Medium, path: &Path) -> EngineError {
             let name: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
             EngineError::Damaged {
                 path: path.to_owned(),
-                copy: medium.keep(&bytes, &format!(".damaged-{name}")).ok(),
+                copy: keep(&bytes, &format!(".damaged-{name}")),
                 source: fault.into(),
             }
         }

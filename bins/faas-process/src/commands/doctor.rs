@@ -86,7 +86,7 @@ fn all(settings: &Settings, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Fi
     findings.push(host::processes());
     findings.push(host::clock(&settings.state_dir));
     findings.extend(place::disk(&settings.state_dir));
-    findings.extend(place::permissions(settings));
+    findings.extend(place::permissions(settings, provider.is_some()));
     findings.extend(reach::ports(settings, provider.as_deref()));
     findings.extend(reach::role(settings, variable));
     findings

@@ -267,6 +267,16 @@ async fn a_damaged_store_is_refused_left_as_it_is_and_copied() {
             assert!(said.contains(wanted), "{said}");
         }
         assert_eq!(fs::read(&store).unwrap(), content);
+        let files = fs::read_dir(place.path("state")).unwrap().count();
+        let doctor = command(&place, "doctor")
+            .args(["--listen", "127.0.0.1:0"])
+            .output();
+        let doctor = doctor.await.unwrap();
+        let found = String::from_utf8_lossy(&doctor.stdout);
+        assert!(found.contains("fail state"), "{found}");
+        assert!(found.contains("restore a backup"), "{found}");
+        let after = fs::read_dir(place.path("state")).unwrap().count();
+        assert_eq!(files, after, "the doctor changes nothing");
         let copy = said.split("with a copy in ").nth(1).unwrap();
         let copy = copy.split(';').next().unwrap();
         assert_eq!(fs::read(copy).unwrap(), content);

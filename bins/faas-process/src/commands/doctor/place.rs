@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use provider_engine::control;
+use provider_engine::{Backup, control};
 use provider_http::CredentialFiles;
 use rustix::fs::{Access, StatVfsMountFlags, access, statfs, statvfs};
 
@@ -111,8 +111,8 @@ pub(super) fn disk(state_dir: &Path) -> Vec<Finding> {
     findings
 }
 
-pub(super) fn permissions(settings: &Settings) -> Vec<Finding> {
-    let mut findings = vec![state(&settings.state_dir)];
+pub(super) fn permissions(settings: &Settings, provider_runs: bool) -> Vec<Finding> {
+    let mut findings = vec![state(&settings.state_dir, provider_runs)];
     if settings.http.basic_auth {
         findings.push(credentials(&settings.http.secret_mount_path));
     }
@@ -133,7 +133,7 @@ pub(super) fn permissions(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn state(dir: &Path) -> Finding {
+fn state(dir: &Path, provider_runs: bool) -> Finding {
     const NAME: &str = "state";
     let shown = dir.display();
     let Ok(found) = fs::symlink_metadata(dir) else {
@@ -166,6 +166,12 @@ fn state(dir: &Path) -> Finding {
     if access(dir, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Finding::fail(NAME, format!("{shown} cannot be written to"))
             .mend(format!("`chmod u+rwx {shown}`"));
+    }
+    // One that is in use was read at its start, and changes meanwhile.
+    if !provider_runs && let Err(error) = Backup::examine(dir) {
+        return Finding::fail(NAME, format!("{:#}", anyhow::Error::from(error))).mend(
+            "`faas-process restore FILE` puts a backup in its place; or give another --state-dir",
+        );
     }
     if found.mode() & 0o077 != 0 && !found.is_symlink() {
         return Finding::warn(
@@ -211,15 +217,15 @@ mod tests {
         let mode =
             |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o755);
-        let finding = state(dir.path());
+        let finding = state(dir.path(), false);
         assert_eq!(finding.level, Level::Warn, "{finding}");
         assert!(finding.mend.unwrap().contains("chmod 700"));
         mode(0o700);
-        assert_eq!(state(dir.path()).level, Level::Ok);
-        assert_eq!(state(&dir.path().join("a/b")).level, Level::Ok);
+        assert_eq!(state(dir.path(), false).level, Level::Ok);
+        assert_eq!(state(&dir.path().join("a/b"), false).level, Level::Ok);
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(state(&file).level, Level::Fail);
+        assert_eq!(state(&file, false).level, Level::Fail);
     }
 
     #[test]
