@@ -14,6 +14,7 @@ mod case;
 mod cases;
 mod context;
 mod declared;
+mod function;
 mod report;
 mod requirement;
 mod requirements;
@@ -27,6 +28,7 @@ pub use case::{Case, Running};
 pub use cases::all as cases;
 pub use context::{Context, Created, Function, Retry, Stop, status};
 pub use declared::{Declared, UnknownName};
+pub use function::{FunctionSettings, SettingsError, TestFunction};
 pub use report::{
     CaseReport, Judged, Paint, Report, ReportError, RequirementReport, SCHEMA, Status,
     TargetReport, Verdict,

@@ -22,6 +22,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Checks a provider, or a gateway in front of one
     Run(Box<Run>),
+    /// Runs the test function, on the port in the variable port or PORT, else 8080
+    Function,
     /// Lists requirements, profiles and features, or cases
     List {
         /// What to list

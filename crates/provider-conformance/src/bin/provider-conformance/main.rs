@@ -6,6 +6,7 @@
 )]
 
 mod args;
+mod function;
 mod list;
 mod run;
 
@@ -18,6 +19,7 @@ use crate::args::{Command, CommandLine};
 fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Function => function::function(),
         Command::List { what } => {
             list::list(&what);
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,18 @@
+//! The test function, at the far end of every call.
+//!
+//! Its reference is `FUNCTION.md`. It speaks HTTP/1.1 by hand, because no library of HTTP would
+//! break the protocol on order.
+
+mod answer;
+mod connection;
+mod incoming;
+mod journal;
+mod order;
+mod outgoing;
+mod report;
+mod server;
+mod settings;
+mod tunnel;
+
+pub use server::TestFunction;
+pub use settings::{FunctionSettings, SettingsError};

@@ -1,0 +1,265 @@
+//! What the function says of itself and of its surroundings.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::incoming::Head;
+use super::journal::Record;
+
+/// What was received.
+#[derive(Debug, Serialize)]
+pub(super) struct Echo<'a> {
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) version: &'a str,
+    pub(super) headers: &'a [(String, String)],
+    pub(super) body: Body,
+    pub(super) trailers: &'a [(String, String)],
+    pub(super) peer: String,
+    pub(super) replica: &'a str,
+}
+
+impl<'a> Echo<'a> {
+    pub(super) fn new(
+        head: &'a Head,
+        body: Body,
+        trailers: &'a [(String, String)],
+        peer: String,
+        replica: &'a str,
+    ) -> Self {
+        Self {
+            method: &head.method,
+            target: &head.target,
+            version: &head.version,
+            headers: &head.headers,
+            body,
+            trailers,
+            peer,
+            replica,
+        }
+    }
+}
+
+/// A body that was received.
+#[derive(Debug, Serialize)]
+pub(super) struct Body {
+    framing: &'static str,
+    size: u64,
+    sha256: String,
+    pub(super) complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) base64: Option<String>,
+}
+
+impl Body {
+    pub(super) fn new(framing: &'static str, size: u64, digest: Sha256) -> Self {
+        Self {
+            framing,
+            size,
+            sha256: hex(&digest.finalize()),
+            complete: false,
+            base64: None,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Environment<'a> {
+    pub(super) variables: &'a BTreeMap<String, String>,
+    pub(super) arguments: &'a [String],
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Secrets {
+    directory: PathBuf,
+    files: Vec<SecretFile>,
+}
+
+#[derive(Debug, Serialize)]
+struct SecretFile {
+    name: String,
+    mode: String,
+    size: usize,
+    sha256: String,
+    base64: String,
+}
+
+impl Secrets {
+    /// The files of that directory, by name; none where there is no such directory.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        let mut files = Vec::new();
+        let entries = match std::fs::read_dir(directory) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry?.path();
+            // Follows links: a Kubernetes volume is made of them.
+            let about = std::fs::metadata(&path)?;
+            if !about.is_file() {
+                continue;
+            }
+            let value = std::fs::read(&path)?;
+            files.push(SecretFile {
+                name: path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+                mode: mode(&about),
+                size: value.len(),
+                sha256: hex(&Sha256::digest(&value)),
+                base64: STANDARD.encode(&value),
+            });
+        }
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self {
+            directory: directory.to_owned(),
+            files,
+        })
+    }
+}
+
+fn mode(about: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    format!("{:04o}", about.permissions().mode() & 0o7777)
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Identity<'a> {
+    pub(super) replica: &'a str,
+    pub(super) pid: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) hostname: String,
+    pub(super) calls: u64,
+    pub(super) malformed: u64,
+}
+
+impl<'a> Identity<'a> {
+    pub(super) fn new(replica: &'a str, calls: u64, malformed: u64) -> Self {
+        Self {
+            replica,
+            pid: std::process::id(),
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            calls,
+            malformed,
+        }
+    }
+}
+
+/// What bounds the function, as far as it can see.
+#[derive(Debug, Serialize)]
+pub(super) struct Limits {
+    memory: Option<u64>,
+    cpus: Option<f64>,
+    processes: Option<u64>,
+    open_files: Option<u64>,
+}
+
+impl Limits {
+    /// Those of this process. What cannot be read bounds nothing.
+    pub(super) fn read() -> Self {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = groups.lines().find_map(|line| line.strip_prefix("0::"));
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        Self::of(
+            &control_groups(Path::new("/sys/fs/cgroup"), own.unwrap_or("/")),
+            &limits,
+        )
+    }
+
+    /// The smallest bounds of these control groups and of the text of `/proc/self/limits`.
+    fn of(groups: &[PathBuf], limits: &str) -> Self {
+        let smallest = |file: &str| {
+            groups
+                .iter()
+                .filter_map(|group| std::fs::read_to_string(group.join(file)).ok())
+                .filter_map(|text| text.trim().parse::<u64>().ok())
+                .min()
+        };
+        let soft = |name: &str| {
+            limits
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|rest| rest.split_whitespace().next())
+                .and_then(|value| value.parse::<u64>().ok())
+        };
+        let cpus = groups
+            .iter()
+            .filter_map(|group| std::fs::read_to_string(group.join("cpu.max")).ok())
+            .filter_map(|text| {
+                let (quota, period) = text.trim().split_once(' ')?;
+                Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+            })
+            .min_by(f64::total_cmp);
+        Self {
+            memory: least(smallest("memory.max"), soft("Max address space")),
+            cpus,
+            processes: least(smallest("pids.max"), soft("Max processes")),
+            open_files: soft("Max open files"),
+        }
+    }
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+/// The control group at that path below the root of all, and those that it is in.
+fn control_groups(root: &Path, path: &str) -> Vec<PathBuf> {
+    Path::new(path.trim_start_matches('/'))
+        .ancestors()
+        .map(|group| root.join(group))
+        .collect()
+}
+
+/// The calls of one id.
+#[derive(Debug, Serialize)]
+pub(super) struct Calls<'a> {
+    pub(super) replica: &'a str,
+    pub(super) calls: Vec<Record>,
+}
+
+/// As small letters and digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_bound_of_the_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("a/b");
+        std::fs::create_dir_all(&group).unwrap();
+        std::fs::write(group.join("memory.max"), "max\n").unwrap();
+        std::fs::write(group.join("cpu.max"), "max 100000\n").unwrap();
+        std::fs::write(root.path().join("a/memory.max"), "67108864\n").unwrap();
+        std::fs::write(root.path().join("a/cpu.max"), "50000 100000\n").unwrap();
+
+        let limits = Limits::of(
+            &control_groups(root.path(), "/a/b"),
+            "Max processes             100                  200                  processes\n\
+             Max address space         unlimited            unlimited            bytes\n",
+        );
+        assert_eq!(limits.memory, Some(67_108_864));
+        assert_eq!(limits.cpus, Some(0.5));
+        assert_eq!(limits.processes, Some(100));
+        assert_eq!(limits.open_files, None);
+    }
+}
