@@ -26,6 +26,9 @@ impl Workload {
             Self::Process { command } => {
                 let mut deployment = FunctionDeployment::new(name, "conformance-function");
                 deployment.env_process.clone_from(command);
+                // The watchdog's word for a program that speaks HTTP itself.
+                let mode = ("mode".to_owned(), "http".to_owned());
+                deployment.env_vars.extend([mode]);
                 deployment
             }
             Self::Image { reference } => FunctionDeployment::new(name, reference),

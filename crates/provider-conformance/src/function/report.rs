@@ -172,58 +172,75 @@ pub(super) struct Limits {
 impl Limits {
     /// Those of this process. What cannot be read bounds nothing.
     pub(super) fn read() -> Self {
-        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = groups.lines().find_map(|line| line.strip_prefix("0::"));
-        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        Self::of(
-            &control_groups(Path::new("/sys/fs/cgroup"), own.unwrap_or("/")),
-            &limits,
-        )
+        let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+        let groups = control_groups(Path::new("/sys/fs/cgroup"), &read("/proc/self/cgroup"));
+        Self::of(&groups, &read("/proc/self/limits"))
     }
 
     /// The smallest bounds of these control groups and of the text of `/proc/self/limits`.
     fn of(groups: &[PathBuf], limits: &str) -> Self {
-        let smallest = |file: &str| {
-            groups
-                .iter()
-                .filter_map(|group| std::fs::read_to_string(group.join(file)).ok())
-                .filter_map(|text| text.trim().parse::<u64>().ok())
-                .min()
-        };
         let soft = |name: &str| {
-            limits
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|rest| rest.split_whitespace().next())
-                .and_then(|value| value.parse::<u64>().ok())
+            let line = limits.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| number(rest.split_whitespace().next()?))
         };
-        let cpus = groups
-            .iter()
-            .filter_map(|group| std::fs::read_to_string(group.join("cpu.max")).ok())
-            .filter_map(|text| {
-                let (quota, period) = text.trim().split_once(' ')?;
-                Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
-            })
-            .min_by(f64::total_cmp);
+        let least = |files: &[&str], own: Option<u64>| {
+            let found = groups
+                .iter()
+                .flat_map(|group| files.iter().filter_map(|file| value(group, file)))
+                .filter_map(|text| number(&text));
+            found.chain(own).min()
+        };
+        let cpus = groups.iter().filter_map(|group| {
+            let (quota, period) = match value(group, "cpu.max") {
+                Some(both) => {
+                    let (quota, period) = both.split_once(' ')?;
+                    (quota.to_owned(), period.to_owned())
+                }
+                None => (
+                    value(group, "cpu.cfs_quota_us")?,
+                    value(group, "cpu.cfs_period_us")?,
+                ),
+            };
+            // None is `max`, or below zero.
+            let quota = quota.parse::<f64>().ok().filter(|quota| *quota > 0.0)?;
+            Some(quota / period.parse::<f64>().ok()?)
+        });
         Self {
-            memory: least(smallest("memory.max"), soft("Max address space")),
-            cpus,
-            processes: least(smallest("pids.max"), soft("Max processes")),
+            memory: least(
+                &["memory.max", "memory.limit_in_bytes"],
+                soft("Max address space"),
+            ),
+            cpus: cpus.min_by(f64::total_cmp),
+            processes: least(&["pids.max"], soft("Max processes")),
             open_files: soft("Max open files"),
         }
     }
 }
 
-fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one.into_iter().chain(other).min()
+/// A bound; version 1 of the groups writes a large number for none.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|bound| *bound < 1 << 62)
 }
 
-/// The control group at that path below the root of all, and those that it is in.
-fn control_groups(root: &Path, path: &str) -> Vec<PathBuf> {
-    Path::new(path.trim_start_matches('/'))
-        .ancestors()
-        .map(|group| root.join(group))
-        .collect()
+fn value(group: &Path, file: &str) -> Option<String> {
+    let text = std::fs::read_to_string(group.join(file)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// The control groups in the text of `/proc/self/cgroup`, of either version, and those that they
+/// are in.
+fn control_groups(root: &Path, text: &str) -> Vec<PathBuf> {
+    let mut groups = Vec::new();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let hierarchy = root.join(controllers);
+        let path = Path::new(path.trim_start_matches('/'));
+        groups.extend(path.ancestors().map(|group| hierarchy.join(group)));
+    }
+    groups
 }
 
 /// The calls of one id.
@@ -253,7 +270,7 @@ mod tests {
         std::fs::write(root.path().join("a/cpu.max"), "50000 100000\n").unwrap();
 
         let limits = Limits::of(
-            &control_groups(root.path(), "/a/b"),
+            &control_groups(root.path(), "0::/a/b\n"),
             "Max processes             100                  200                  processes\n\
              Max address space         unlimited            unlimited            bytes\n",
         );
@@ -261,5 +278,26 @@ mod tests {
         assert_eq!(limits.cpus, Some(0.5));
         assert_eq!(limits.processes, Some(100));
         assert_eq!(limits.open_files, None);
+    }
+
+    #[test]
+    fn the_first_version_of_control_groups_is_read_too() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/a/memory.limit_in_bytes", "1048576\n"),
+            ("cpu,cpuacct/a/cpu.cfs_quota_us", "150000\n"),
+            ("cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
+            ("cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
+            ("cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+        ] {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let groups = control_groups(root.path(), "4:memory:/a\n1:cpu,cpuacct:/a\n0::/\n");
+        let limits = Limits::of(&groups, "");
+        assert_eq!((limits.memory, limits.cpus), (Some(1_048_576), Some(1.5)));
+        assert_eq!(limits.processes, None);
     }
 }
