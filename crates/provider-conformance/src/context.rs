@@ -26,14 +26,14 @@ pub(crate) use judge::{CaseNotes, Judge, Look};
 pub(crate) const PREFIX: &str = "ofpc-";
 
 /// What all cases of a run share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) target: Target,
     pub(crate) timeouts: Timeouts,
     pub(crate) declared: Declared,
     /// The run's own part of names.
     pub(crate) run: String,
-    pub(crate) counter: AtomicU64,
+    pub(crate) counter: Arc<AtomicU64>,
 }
 
 /// What a case works with: it sends requests, creates functions, and judges requirements.

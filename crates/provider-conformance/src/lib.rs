@@ -13,11 +13,13 @@
 mod case;
 mod cases;
 mod context;
+mod declaration;
 mod declared;
 mod function;
 mod report;
 mod requirement;
 mod requirements;
+mod specification;
 mod suite;
 mod target;
 mod timeouts;
@@ -27,6 +29,7 @@ mod workload;
 pub use case::{Case, Running};
 pub use cases::all as cases;
 pub use context::{Context, Created, Function, Retry, Stop, status};
+pub use declaration::{Declaration, DeclarationError, Exemption, KnownDeviation};
 pub use declared::{Declared, UnknownName};
 pub use function::{FunctionSettings, SettingsError, TestFunction};
 pub use report::{
@@ -35,7 +38,8 @@ pub use report::{
 };
 pub use requirement::{Feature, Level, Profile, Requirement};
 pub use requirements::{Area, areas, requirement, requirements};
-pub use suite::{Deviation, RunError, Suite, SuiteBuilder, SuiteError};
+pub use specification::specification;
+pub use suite::{Deviation, RunError, Suite, SuiteBuilder, SuiteError, Swept, sweep};
 pub use target::{Role, Target};
 pub use timeouts::Timeouts;
 pub use wire::AddressError;

@@ -4,6 +4,9 @@
 //! misunderstand it.
 
 mod console;
+mod html;
+mod json;
+mod junit;
 mod status;
 
 use std::collections::BTreeMap;
@@ -124,6 +127,16 @@ pub struct CaseReport {
     pub exchanges: Vec<Exchange>,
 }
 
+impl CaseReport {
+    /// The requirement at which the exchanges are shown: the first of the worst.
+    pub(crate) fn shown_at(&self) -> Option<&str> {
+        let worst = self.judged.values().map(|judged| judged.status).max()?;
+        let mut judged = self.judged.iter();
+        let (id, _) = judged.find(|(_, judged)| judged.status == worst)?;
+        (worst >= Status::Warn && !self.exchanges.is_empty()).then_some(id)
+    }
+}
+
 /// What a case made of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -142,17 +155,12 @@ pub enum ReportError {
     /// It is no JSON, or not of this form.
     #[error("it is no report of this kit")]
     Json(#[from] serde_json::Error),
+    /// It has another form.
+    #[error("its form is {0:?}, and this kit reads {SCHEMA:?}")]
+    Schema(String),
 }
 
 impl Report {
-    /// Reads a `report.json`.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn from_json(text: &str) -> Result<Self, ReportError> {
-        Ok(serde_json::from_str(text)?)
-    }
-
     /// What became of a requirement.
     #[must_use]
     pub fn requirement(&self, id: &str) -> Option<&RequirementReport> {

@@ -1,19 +1,21 @@
 //! A run: which cases, how, and what they come to.
 
 mod builder;
+mod discover;
 mod preflight;
 mod run;
 mod weigh;
 
 pub use builder::{Deviation, SuiteBuilder, SuiteError};
 pub use preflight::RunError;
+pub(crate) use weigh::verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
-use crate::context::Shared;
+use crate::context::{Context, Created, Shared, remove};
 use crate::declared::Declared;
 use crate::report::{CaseReport, Report, SCHEMA, TargetReport};
 use crate::target::Target;
@@ -32,6 +34,7 @@ pub struct Suite {
     pub(crate) timeouts: Timeouts,
     pub(crate) concurrency: usize,
     pub(crate) keep: bool,
+    pub(crate) look_around: bool,
     pub(crate) progress: Option<Progress>,
 }
 
@@ -61,18 +64,28 @@ impl Suite {
     pub async fn run(&self, target: &Target) -> Result<Report, RunError> {
         let start = Instant::now();
         let started = time::OffsetDateTime::now_utc();
-        let shared = Arc::new(Shared {
-            target: target.clone(),
-            timeouts: self.timeouts,
-            declared: self.declared.clone(),
-            run: run_name(),
-            counter: AtomicU64::new(1),
-        });
+        let mut shared = self.shared(target);
         let info = preflight::look(&shared).await?;
-        let (cases, mut notes) = self.run_cases(&shared).await;
-        let (requirements, said) = self.weigh(&cases, started.date());
+        let mut notes = Vec::new();
+        if self.look_around {
+            let seen = self.discover(&shared, &mut notes).await?;
+            if self.declared_by == DISCOVERED {
+                shared.declared = seen;
+            } else {
+                let declared = shared.declared.names_declared();
+                let more = seen.names_declared().into_iter();
+                notes.extend(
+                    more.filter(|name| !declared.contains(name))
+                        .map(|name| format!("{name} is not declared, and seems to work")),
+                );
+            }
+        }
+        let shared = Arc::new(shared);
+        let (cases, said) = self.run_cases(&shared).await;
         notes.extend(said);
-        let verdict = weigh::verdict(&requirements, &cases);
+        let (requirements, said) = self.weigh(&shared.declared, &cases, started.date());
+        notes.extend(said);
+        let verdict = verdict(&requirements, &cases);
         Ok(Report {
             schema: SCHEMA.to_owned(),
             kit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -94,7 +107,7 @@ impl Suite {
                 .format(&time::format_description::well_known::Rfc3339)
                 .unwrap_or_default(),
             duration_ms: millis(start.elapsed()),
-            declared: self.declared.clone(),
+            declared: shared.declared.clone(),
             declared_by: self.declared_by.to_owned(),
             requirements,
             cases,
@@ -102,6 +115,72 @@ impl Suite {
             digest: String::new(),
         })
     }
+
+    fn shared(&self, target: &Target) -> Shared {
+        Shared {
+            target: target.clone(),
+            timeouts: self.timeouts,
+            declared: self.declared.clone(),
+            run: run_name(),
+            counter: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    /// What the target seems to have.
+    async fn discover(
+        &self,
+        shared: &Shared,
+        notes: &mut Vec<String>,
+    ) -> Result<Declared, RunError> {
+        let cx = Context::new(Arc::new(shared.clone()), &[]);
+        let limit = self.timeouts.case;
+        let seen = tokio::time::timeout(limit, discover::look(&cx)).await;
+        if !self.keep {
+            notes.extend(cx.clean().await);
+        }
+        match seen {
+            Ok(Ok(seen)) => Ok(seen),
+            Ok(Err(stop)) => Err(preflight::stopped(stop, &cx)),
+            Err(_) => Err(RunError::Kit(format!("discovery did not end in {limit:?}"))),
+        }
+    }
+}
+
+/// What discovery is called in a report.
+pub(crate) const DISCOVERED: &str = "discovered";
+
+/// Removes what earlier runs left on a target, whoever they were; gives what was removed, and what
+/// could not be.
+///
+/// Do not use it while somebody else's run is under way there.
+///
+/// # Errors
+/// When nobody answers there, the credentials are wrong, or it is no provider.
+pub async fn sweep(target: &Target) -> Result<Swept, RunError> {
+    let suite = Suite::builder().build();
+    let shared = suite.shared(target);
+    preflight::look(&shared).await?;
+    let cx = Context::new(Arc::new(shared), &[]);
+    let found = discover::left_over(&cx).await;
+    let found = found.map_err(|stop| preflight::stopped(stop, &cx))?;
+    let mut swept = Swept::default();
+    for created in found {
+        match remove(&cx, &created).await {
+            Ok(()) => swept.removed.push(created),
+            Err(problem) => swept.left.push(problem),
+        }
+    }
+    Ok(swept)
+}
+
+/// What a sweep did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// What is gone.
+    pub removed: Vec<Created>,
+    /// What is still there, and why.
+    pub left: Vec<String>,
 }
 
 /// Six letters that make the names of this run its own.

@@ -86,8 +86,14 @@ impl Report {
         };
         for case in self.cases.iter().filter(shows) {
             let _ = writeln!(out, "    in {}", case.name);
-            if one.level == Level::Must {
-                transcript(out, &case.exchanges, paint);
+            match case.shown_at() {
+                // Those of a SHOULD are in the other forms of the report.
+                _ if one.level == Level::Should => {}
+                Some(id) if id == one.id => transcript(out, &case.exchanges, paint),
+                Some(id) => {
+                    let _ = writeln!(out, "      its bytes are at {id}");
+                }
+                None => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use time::Date;
 
-use super::Suite;
+use super::{DISCOVERED, Suite};
 use crate::case::Case;
 use crate::cases;
 use crate::declared::{Declared, UnknownName};
@@ -61,6 +61,7 @@ impl SuiteBuilder {
             timeouts: Timeouts::default(),
             concurrency: 16,
             keep: false,
+            look_around: true,
             progress: None,
         })
     }
@@ -72,11 +73,24 @@ impl SuiteBuilder {
         self
     }
 
-    /// Where the declaration comes from, for the report: `flags` (the default), `file`,
-    /// `discovered`.
     #[must_use]
-    pub fn declared_by(mut self, by: &'static str) -> Self {
+    pub(crate) fn declared_by(mut self, by: &'static str) -> Self {
         self.0.declared_by = by;
+        self
+    }
+
+    /// Declares what the target seems to have, whatever else was declared. Hardening is not
+    /// discovered.
+    #[must_use]
+    pub fn discover(self) -> Self {
+        self.declared_by(DISCOVERED).look_around(true)
+    }
+
+    /// Whether to look before the run what the target has without declaring it, for the notes of
+    /// the report; it does by default.
+    #[must_use]
+    pub fn look_around(mut self, look: bool) -> Self {
+        self.0.look_around = look;
         self
     }
 

@@ -51,10 +51,10 @@ pub(super) struct Info {
     pub(super) orchestration: String,
 }
 
-pub(super) async fn look(shared: &Arc<Shared>) -> Result<Info, RunError> {
-    let cx = Context::new(Arc::clone(shared), &[]);
+pub(super) async fn look(shared: &Shared) -> Result<Info, RunError> {
+    let cx = Context::new(Arc::new(shared.clone()), &[]);
     let url = shared.target.address.to_string();
-    let functions = ask(&cx, &url, "/system/functions").await?;
+    let functions = ask(&cx, "/system/functions").await?;
     if matches!(functions.status(), 401 | 403) {
         return Err(RunError::Credentials {
             url,
@@ -64,7 +64,7 @@ pub(super) async fn look(shared: &Arc<Shared>) -> Result<Info, RunError> {
             },
         });
     }
-    let info = ask(&cx, &url, "/system/info").await?;
+    let info = ask(&cx, "/system/info").await?;
     let lists = functions.status() == 200 && functions.json().is_ok_and(|list| list.is_array());
     let object = info.json().ok().filter(serde_json::Value::is_object);
     let informs = info.status() == 200 && object.is_some();
@@ -91,12 +91,17 @@ pub(super) async fn look(shared: &Arc<Shared>) -> Result<Info, RunError> {
     })
 }
 
-async fn ask(cx: &Context, url: &str, target: &str) -> Result<Answer, RunError> {
-    cx.get(target).await.map_err(|stop| match stop {
+async fn ask(cx: &Context, target: &str) -> Result<Answer, RunError> {
+    cx.get(target).await.map_err(|stop| stopped(stop, cx))
+}
+
+/// The run cannot go on without an answer.
+pub(super) fn stopped(stop: Stop, cx: &Context) -> RunError {
+    match stop {
         Stop::Provider { source, .. } => RunError::Unreachable {
-            url: url.to_owned(),
+            url: cx.address().to_string(),
             source,
         },
         stop => RunError::Kit(stop.to_string()),
-    })
+    }
 }

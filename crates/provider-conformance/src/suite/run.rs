@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::{Suite, millis};
 use crate::case::Case;
 use crate::context::{CaseNotes, Context, Look, Shared, Stop};
+use crate::declared::Declared;
 use crate::report::{CaseReport, Judged, Status};
 use crate::requirement::Level;
 use crate::requirements::requirement;
@@ -22,7 +23,7 @@ impl Suite {
         let mut reports = Vec::new();
         let (mut together, mut alone) = (VecDeque::new(), VecDeque::new());
         for case in &self.cases {
-            match self.why_not(case) {
+            match self.why_not(case, &shared.declared) {
                 Some((status, reason)) => reports.push(unrun(case, status, &reason)),
                 None if case.alone => alone.push_back(*case),
                 None => together.push_back(*case),
@@ -66,7 +67,7 @@ impl Suite {
     }
 
     /// Why a case is not run.
-    fn why_not(&self, case: &Case) -> Option<(Status, String)> {
+    fn why_not(&self, case: &Case, declared: &Declared) -> Option<(Status, String)> {
         if self.selects(&self.disabled, case, true) {
             return Some((Status::Disabled, "switched off".to_owned()));
         }
@@ -75,7 +76,7 @@ impl Suite {
         }
         let mut lacking = Vec::new();
         for id in case.requirements {
-            match requirement(id).map(|one| self.declared.lacks(one)) {
+            match requirement(id).map(|one| declared.lacks(one)) {
                 Some(Some(name)) if !lacking.contains(&name) => lacking.push(name),
                 Some(Some(_)) => {}
                 _ => return None,

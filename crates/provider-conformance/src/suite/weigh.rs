@@ -4,6 +4,7 @@ use time::Date;
 
 use super::Suite;
 use super::run::names;
+use crate::declared::Declared;
 use crate::report::{CaseReport, RequirementReport, Status, Verdict};
 use crate::requirement::{Level, Requirement};
 use crate::requirements::requirements;
@@ -12,61 +13,20 @@ impl Suite {
     /// What became of each requirement; and what the user should know of what was said of it.
     pub(super) fn weigh(
         &self,
+        declared: &Declared,
         cases: &[CaseReport],
         today: Date,
     ) -> (Vec<RequirementReport>, Vec<String>) {
         let mut notes = Vec::new();
         let reports = requirements()
             .iter()
-            .map(|one| self.weigh_one(one, cases, today, &mut notes))
+            .map(|one| {
+                let mut report = weighed(one, declared, cases);
+                self.what_was_said(one, &mut report, today, &mut notes);
+                report
+            })
             .collect();
         (reports, notes)
-    }
-
-    fn weigh_one(
-        &self,
-        one: &Requirement,
-        cases: &[CaseReport],
-        today: Date,
-        notes: &mut Vec<String>,
-    ) -> RequirementReport {
-        let judged = cases
-            .iter()
-            .filter_map(|case| Some((case, case.judged.get(one.id)?)));
-        let mut report = RequirementReport {
-            id: one.id.to_owned(),
-            level: one.level,
-            profile: one.profile,
-            feature: one.feature,
-            text: one.text.to_owned(),
-            source: one.source.to_owned(),
-            status: Status::NotApplicable,
-            reasons: Vec::new(),
-            cases: Vec::new(),
-        };
-        for (case, judged) in judged {
-            report.cases.push(case.name.clone());
-            if judged.status > report.status {
-                report.status = judged.status;
-                report.reasons.clear();
-            }
-            if judged.status == report.status {
-                for reason in &judged.reasons {
-                    if !report.reasons.contains(reason) {
-                        report.reasons.push(reason.clone());
-                    }
-                }
-            }
-        }
-        if let Some(name) = self.declared.lacks(one) {
-            report.status = Status::Skip;
-            report.reasons = vec![format!("{name} is not declared")];
-        } else if report.cases.is_empty() {
-            report.status = Status::Uncovered;
-            report.reasons = vec!["no case judges it".to_owned()];
-        }
-        self.what_was_said(one, &mut report, today, notes);
-        report
     }
 
     fn what_was_said(
@@ -113,7 +73,48 @@ impl Suite {
     }
 }
 
-pub(super) fn verdict(requirements: &[RequirementReport], cases: &[CaseReport]) -> Verdict {
+/// What the cases make of a requirement: the worst that one of them says.
+fn weighed(one: &Requirement, declared: &Declared, cases: &[CaseReport]) -> RequirementReport {
+    let judged = cases
+        .iter()
+        .filter_map(|case| Some((case, case.judged.get(one.id)?)));
+    let mut report = RequirementReport {
+        id: one.id.to_owned(),
+        level: one.level,
+        profile: one.profile,
+        feature: one.feature,
+        text: one.text.to_owned(),
+        source: one.source.to_owned(),
+        status: Status::NotApplicable,
+        reasons: Vec::new(),
+        cases: Vec::new(),
+    };
+    for (case, judged) in judged {
+        report.cases.push(case.name.clone());
+        if judged.status > report.status {
+            report.status = judged.status;
+            report.reasons.clear();
+        }
+        if judged.status == report.status {
+            for reason in &judged.reasons {
+                if !report.reasons.contains(reason) {
+                    report.reasons.push(reason.clone());
+                }
+            }
+        }
+    }
+    if let Some(name) = declared.lacks(one) {
+        report.status = Status::Skip;
+        report.reasons = vec![format!("{name} is not declared")];
+    } else if report.cases.is_empty() {
+        report.status = Status::Uncovered;
+        report.reasons = vec!["no case judges it".to_owned()];
+    }
+    report
+}
+
+/// What requirements come to.
+pub(crate) fn verdict(requirements: &[RequirementReport], cases: &[CaseReport]) -> Verdict {
     let any = |status| requirements.iter().any(|one| one.status == status);
     let unjudged = |one: &RequirementReport| {
         one.level == Level::Must

@@ -24,11 +24,38 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Runs the test function, on the port in the variable port or PORT, else 8080
     Function,
-    /// Lists requirements, profiles and features, or cases
+    /// Lists requirements, profiles and features, cases, or requirements that no case judges
     List {
         /// What to list
-        #[arg(default_value = "requirements", value_parser = ["requirements", "profiles", "cases"])]
+        #[arg(default_value = "requirements")]
+        #[arg(value_parser = ["requirements", "profiles", "cases", "uncovered"])]
         what: String,
+    },
+    /// Prints the specification, in Markdown
+    Spec,
+    /// Removes what earlier runs left on a provider; not while another run is under way
+    Sweep(TargetArgs),
+    /// Works with a report that was written before
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Looks whether a report.json is whole and says what its parts say
+    Verify {
+        /// The report.json
+        file: PathBuf,
+    },
+    /// Writes a report.json as a page of HTML
+    Html {
+        /// The report.json
+        file: PathBuf,
+        /// Where to [default: standard output]
+        #[arg(long, short)]
+        output: Option<PathBuf>,
     },
 }
 
@@ -55,9 +82,19 @@ pub(crate) struct TargetArgs {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
-    /// Profiles and features that it keeps to, separated by commas; core always is one
+    /// Profiles and features that it keeps to, separated by commas, or all; core always is one
+    /// [default: what it seems to have]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) features: Vec<String>,
+    pub(crate) features: Option<Vec<String>>,
+    /// A JSON file that says what it keeps to, and what is known not to hold
+    #[arg(long, value_name = "FILE")]
+    pub(crate) declaration: Option<PathBuf>,
+    /// Write report.json, report.html and junit.xml into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write JUnit XML to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// A requirement, an area or a case that is not judged; may be repeated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) skip: Vec<String>,

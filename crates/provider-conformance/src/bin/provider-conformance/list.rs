@@ -18,6 +18,16 @@ pub(crate) fn list(what: &str) {
                 println!("{}: {}", case.name, case.requirements.join(" "));
             }
         }
+        "uncovered" => {
+            for one in requirements() {
+                if !cases()
+                    .iter()
+                    .any(|case| case.requirements.contains(&one.id))
+                {
+                    println!("{} {}", one.id, one.level);
+                }
+            }
+        }
         _ => {
             for one in requirements() {
                 println!(

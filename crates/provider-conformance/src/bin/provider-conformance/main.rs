@@ -8,7 +8,9 @@
 mod args;
 mod function;
 mod list;
+mod report;
 mod run;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,12 @@ fn main() -> ExitCode {
             list::list(&what);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Spec => {
+            print!("{}", provider_conformance::specification());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Report { command } => report::report(&command),
     };
     done.unwrap_or_else(|error| {
         eprintln!("provider-conformance: {error:#}");

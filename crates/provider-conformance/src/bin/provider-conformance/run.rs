@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use provider_conformance::{Paint, Suite, Target, Timeouts, Workload};
+use provider_conformance::{
+    Declaration, Declared, Paint, Report, Suite, Target, Timeouts, Workload,
+};
 
 use crate::args::{Run, TargetArgs};
 
@@ -16,8 +18,21 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         .concurrency(arguments.concurrency)
         .timeouts(Timeouts::default().scaled(arguments.patience))
         .keep(arguments.keep);
-    for name in &arguments.features {
-        builder = builder.declare(name)?;
+    if let Some(file) = &arguments.declaration {
+        let said = Declaration::read(file).with_context(|| file.display().to_string())?;
+        builder = builder.declaration(&said)?;
+    }
+    match &arguments.features {
+        Some(names) if names.iter().any(|name| name == "all") => {
+            builder = builder.declared(Declared::all());
+        }
+        Some(names) => {
+            for name in names {
+                builder = builder.declare(name)?;
+            }
+        }
+        None if arguments.declaration.is_none() => builder = builder.discover(),
+        None => {}
     }
     for what in &arguments.skip {
         builder = builder.skip(what)?;
@@ -37,15 +52,37 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
             }
         })
         .build();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let report = runtime.block_on(suite.run(&target))?;
-    print!(
-        "{}",
-        report.console(Paint::new(std::io::stdout().is_terminal()))
-    );
+    let report = block_on(suite.run(&target))??;
+    write(arguments, &report)?;
+    let colours = std::io::stdout().is_terminal();
+    print!("{}", report.console(Paint::new(colours)));
     Ok(ExitCode::from(report.verdict.exit_code()))
+}
+
+fn write(arguments: &Run, report: &Report) -> anyhow::Result<()> {
+    let put = |file: &Path, text: String| {
+        fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
+    };
+    if let Some(directory) = &arguments.report {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("{} cannot be made", directory.display()))?;
+        let json = report.to_json();
+        // With the digest that is in the file.
+        let written = Report::from_json(&json)?;
+        put(&directory.join("report.html"), written.html())?;
+        put(&directory.join("junit.xml"), written.junit())?;
+        put(&directory.join("report.json"), json)?;
+    }
+    if let Some(file) = &arguments.junit {
+        put(file, report.junit())?;
+    }
+    Ok(())
+}
+
+/// Runs what is async.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.enable_all().build()?.block_on(work))
 }
 
 fn workload(arguments: &Run) -> anyhow::Result<Workload> {

@@ -1,0 +1,84 @@
+//! `SPEC.md`, from the registry and a chapter of prose for each area.
+
+use std::fmt::Write as _;
+
+use crate::requirement::{Feature, Profile};
+use crate::requirements::areas;
+
+const INTRODUCTION: &str = include_str!("../spec/introduction.md");
+
+/// The chapter of an area, without its requirements.
+fn prose(code: &str) -> &'static str {
+    match code {
+        "GEN" => include_str!("../spec/general.md"),
+        "INF" => include_str!("../spec/info.md"),
+        "FUN" => include_str!("../spec/functions.md"),
+        "INV" => include_str!("../spec/invoke.md"),
+        "STR" => include_str!("../spec/streaming.md"),
+        "UPG" => include_str!("../spec/upgrade.md"),
+        "SCL" => include_str!("../spec/scale.md"),
+        "ZER" => include_str!("../spec/scale-zero.md"),
+        "SEC" => include_str!("../spec/secrets.md"),
+        "NAM" => include_str!("../spec/namespaces.md"),
+        "LOG" => include_str!("../spec/logs.md"),
+        "AUT" => include_str!("../spec/auth.md"),
+        "MET" => include_str!("../spec/metrics.md"),
+        "HRD" => include_str!("../spec/hardening.md"),
+        _ => "",
+    }
+}
+
+/// The specification as Markdown: `SPEC.md`.
+#[must_use]
+pub fn specification() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = INTRODUCTION.replace("{version}", version);
+    out.push_str("\n### Profiles\n\n| Profile | A provider that declares it |\n| --- | --- |\n");
+    for profile in Profile::ALL {
+        let _ = writeln!(out, "| `{profile}` | {} |", profile.about());
+    }
+    out.push_str("\n### Features\n\n| Feature | A provider that declares it |\n| --- | --- |\n");
+    for feature in Feature::ALL {
+        let _ = writeln!(out, "| `{feature}` | {} |", feature.about());
+    }
+    out.push_str("\n## Contents\n\n");
+    for (index, area) in areas().iter().enumerate() {
+        let anchor = area.title.to_lowercase().replace(' ', "-");
+        let number = index + 1;
+        let _ = writeln!(
+            out,
+            "{number}. [{}](#{number}-{anchor}) (`{}`)",
+            area.title, area.code
+        );
+    }
+    for (index, area) in areas().iter().enumerate() {
+        let _ = write!(
+            out,
+            "\n## {} {}\n\n{}\n### Requirements\n\n",
+            index + 1,
+            area.title,
+            prose(area.code)
+        );
+        for one in area.requirements {
+            let mut needs = Vec::new();
+            if Some(one.profile) != area.profile && one.profile != Profile::Core {
+                needs.push(format!("profile `{}`", one.profile));
+            }
+            if let Some(feature) = one.feature {
+                needs.push(format!("feature `{feature}`"));
+            }
+            let needs = match needs.is_empty() {
+                true => String::new(),
+                false => format!(" [{}]", needs.join(", ")),
+            };
+            let _ = writeln!(
+                out,
+                "**{}**{needs} {}  \n*Since {}. Source: {}.*\n",
+                one.id, one.text, one.since, one.source
+            );
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
