@@ -7,7 +7,7 @@ use crate::requirements::areas;
 
 const INTRODUCTION: &str = include_str!("../spec/introduction.md");
 
-/// The chapter of an area, without its requirements.
+/// The chapter of an area from its title on, without its requirements.
 fn prose(code: &str) -> &'static str {
     match code {
         "GEN" => include_str!("../spec/general.md"),
@@ -52,13 +52,9 @@ pub fn specification() -> String {
         );
     }
     for (index, area) in areas().iter().enumerate() {
-        let _ = write!(
-            out,
-            "\n## {} {}\n\n{}\n### Requirements\n\n",
-            index + 1,
-            area.title,
-            prose(area.code)
-        );
+        let number = index + 1;
+        let chapter = prose(area.code).trim_start_matches("# ");
+        let _ = write!(out, "\n## {number} {chapter}\n### Requirements\n\n");
         for one in area.requirements {
             let mut needs = Vec::new();
             if Some(one.profile) != area.profile && one.profile != Profile::Core {
@@ -81,4 +77,27 @@ pub fn specification() -> String {
         out.push('\n');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{areas, prose, specification};
+
+    #[test]
+    fn a_chapter_has_the_title_of_its_area() {
+        for area in areas() {
+            let title = format!("# {}\n", area.title);
+            assert!(prose(area.code).starts_with(&title), "{}", area.code);
+        }
+    }
+
+    #[test]
+    fn the_file_at_the_root_is_what_would_be_written_now() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../SPEC.md");
+        let have = std::fs::read_to_string(root).unwrap();
+        assert!(
+            have == specification(),
+            "SPEC.md is stale: cargo run -p provider-conformance -- spec > SPEC.md"
+        );
+    }
 }

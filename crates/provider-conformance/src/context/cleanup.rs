@@ -115,7 +115,8 @@ pub(crate) async fn remove(cx: &Context, created: &Created) -> Result<(), String
     };
     let answer = cx.send(request).await;
     let answer = answer.map_err(|stop| left(&what, &stop.to_string()))?;
-    if !answer.is_success() && answer.status() != 404 {
+    // A name that is refused as none was not taken for one before.
+    if !answer.is_success() && !matches!(answer.status(), 400 | 404 | 422) {
         return Err(left(&what, &answer.shown()));
     }
     if let Some(status) = gone {
