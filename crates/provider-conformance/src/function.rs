@@ -14,5 +14,10 @@ mod server;
 mod settings;
 mod tunnel;
 
+pub(crate) use connection::{Connection, Gone};
+pub(crate) use incoming::{Head, Incoming, Unread};
+pub(crate) use outgoing::status_line;
+pub(crate) use report::hex;
 pub use server::TestFunction;
+pub(crate) use server::malformed;
 pub use settings::{FunctionSettings, SettingsError};

@@ -16,6 +16,7 @@ mod context;
 mod declaration;
 mod declared;
 mod function;
+mod image;
 mod report;
 mod requirement;
 mod requirements;
@@ -32,6 +33,7 @@ pub use context::{Context, Created, Function, Retry, Stop, status};
 pub use declaration::{Declaration, DeclarationError, Exemption, KnownDeviation};
 pub use declared::{Declared, UnknownName};
 pub use function::{FunctionSettings, SettingsError, TestFunction};
+pub use image::{FunctionImage, ImageRegistry, ProgramError};
 pub use report::{
     CaseReport, Judged, Paint, Report, ReportError, RequirementReport, SCHEMA, Status,
     TargetReport, Verdict,

@@ -15,7 +15,7 @@ const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// The caller has gone, or the connection has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 impl From<io::Error> for Gone {
     fn from(_: io::Error) -> Self {
@@ -25,7 +25,7 @@ impl From<io::Error> for Gone {
 
 /// A connection from a provider, or whoever calls.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     /// Received and not read yet.
     waiting: Vec<u8>,
@@ -33,7 +33,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
         // Pieces are to leave when they are written; without it they merely leave later.
         let _ = stream.set_nodelay(true);
         Self {
@@ -43,32 +43,32 @@ impl Connection {
         }
     }
 
-    pub(super) fn peer(&self) -> SocketAddr {
+    pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
     /// What was received and not read yet.
-    pub(super) fn waiting(&self) -> &[u8] {
+    pub(crate) fn waiting(&self) -> &[u8] {
         &self.waiting
     }
 
     /// Takes the first `count` bytes of what waits, or all of it.
-    pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         std::mem::replace(&mut self.waiting, rest)
     }
 
     /// Receives something more; 0 at the end. Cancel-safe.
-    pub(super) async fn receive(&mut self) -> io::Result<usize> {
+    pub(crate) async fn receive(&mut self) -> io::Result<usize> {
         self.stream.read_buf(&mut self.waiting).await
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         Ok(self.stream.write_all(bytes).await?)
     }
 
     /// Lets that time pass, unless the caller leaves.
-    pub(super) async fn pass(&mut self, time: Duration) -> Result<(), Gone> {
+    pub(crate) async fn pass(&mut self, time: Duration) -> Result<(), Gone> {
         if time.is_zero() {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Connection {
 
     /// Says the end, and waits a little for the caller's, so that the last bytes are not lost to
     /// what was never read.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if self.stream.shutdown().await.is_err() {
             return;
         }
@@ -100,7 +100,7 @@ impl Connection {
     }
 
     /// Ends with a reset (RST): what was sent and not received yet is lost.
-    pub(super) fn reset(self) {
+    pub(crate) fn reset(self) {
         // Where it cannot be set, the close below is a plain one.
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }

@@ -12,16 +12,16 @@ const MOST_LINE: usize = 16 * 1024;
 
 /// The first part of a request. Text is Latin-1: each byte a character.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) version: String,
-    pub(super) headers: Vec<(String, String)>,
+pub(crate) struct Head {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) version: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Why no request was read.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// The connection ended between two requests, or within one.
     Ended,
     /// It is not HTTP/1.x; the text says why.
@@ -30,7 +30,7 @@ pub(super) enum Unread {
 
 impl Head {
     /// Reads the next one; empty lines before it are skipped.
-    pub(super) async fn read(connection: &mut Connection) -> Result<Self, Unread> {
+    pub(crate) async fn read(connection: &mut Connection) -> Result<Self, Unread> {
         let mut seen = 0;
         loop {
             while connection.waiting().starts_with(b"\r\n") {
@@ -41,6 +41,13 @@ impl Head {
             if let Some(at) = find(waiting, b"\r\n\r\n", seen) {
                 let head = connection.take(at + 4);
                 return Self::parse(head.get(..at).unwrap_or_default()).map_err(Unread::Malformed);
+            }
+            // Whoever speaks TLS, say, waits for an answer and will not end a header.
+            let none = |first: &u8| !first.is_ascii_graphic() && *first != b'\r';
+            if waiting.first().is_some_and(none) {
+                return Err(Unread::Malformed(
+                    "it does not begin with a method".to_owned(),
+                ));
             }
             if waiting.len() > MOST_HEADER {
                 return Err(Unread::Malformed(format!(
@@ -84,7 +91,7 @@ impl Head {
     }
 
     /// All values of that header, in their order.
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let of = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers
             .iter()
@@ -93,7 +100,7 @@ impl Head {
     }
 
     /// The first value of that header.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -101,14 +108,14 @@ impl Head {
     }
 
     /// Whether that header lists that word, in any case.
-    pub(super) fn lists(&self, name: &str, word: &str) -> bool {
+    pub(crate) fn lists(&self, name: &str, word: &str) -> bool {
         self.values(name)
             .flat_map(|value| value.split(','))
             .any(|one| one.trim().eq_ignore_ascii_case(word))
     }
 
     /// Whether its sender knows HTTP/1.1.
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.version == "HTTP/1.1"
     }
 
@@ -149,17 +156,17 @@ enum Rest {
 
 /// The body of a request.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     framing: &'static str,
     rest: Rest,
     /// Whether 100 has yet to be sent before the body comes.
     expected: bool,
-    pub(super) trailers: Vec<(String, String)>,
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Incoming {
     /// The body that follows this header.
-    pub(super) fn of(head: &Head) -> Result<Self, String> {
+    pub(crate) fn of(head: &Head) -> Result<Self, String> {
         let rest = head.framing()?;
         Ok(Self {
             framing: match rest {
@@ -174,12 +181,12 @@ impl Incoming {
     }
 
     /// `none`, `length` or `chunked`.
-    pub(super) fn framing(&self) -> &'static str {
+    pub(crate) fn framing(&self) -> &'static str {
         self.framing
     }
 
     /// Whether all of it was read.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         matches!(self.rest, Rest::Nothing | Rest::Bytes(0))
     }
 
@@ -187,7 +194,7 @@ impl Incoming {
     ///
     /// # Errors
     /// [`Gone`] where it ends too early or breaks the rules; then it is not complete.
-    pub(super) async fn next(
+    pub(crate) async fn next(
         &mut self,
         connection: &mut Connection,
     ) -> Result<Option<Vec<u8>>, Gone> {

@@ -237,7 +237,7 @@ pub(super) async fn break_off(mut connection: Connection, how: How) {
 }
 
 /// The first line of a reply.
-pub(super) fn status_line(status: u16) -> Vec<u8> {
+pub(crate) fn status_line(status: u16) -> Vec<u8> {
     let reason = http::StatusCode::from_u16(status)
         .ok()
         .and_then(|status| status.canonical_reason())

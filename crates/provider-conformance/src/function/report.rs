@@ -251,7 +251,7 @@ pub(super) struct Calls<'a> {
 }
 
 /// As small letters and digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -226,7 +226,7 @@ async fn next(
 }
 
 /// Says that a request is none, and closes.
-async fn malformed(mut connection: Connection, why: &str) {
+pub(crate) async fn malformed(mut connection: Connection, why: &str) {
     let mut reply = status_line(400);
     let text = format!("this is no request of HTTP/1.1: {why}\n");
     reply.extend_from_slice(

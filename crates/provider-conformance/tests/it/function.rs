@@ -325,6 +325,7 @@ async fn a_request_that_is_none_is_counted() {
     let address = function().await;
     for request in [
         "hello\r\n\r\n",
+        "\u{16}\u{3}\u{1}",
         "GET / HTTP/2.0\r\n\r\n",
         "GET / HTTP/1.1\r\nA : b\r\n\r\n",
         "GET / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
@@ -340,7 +341,7 @@ async fn a_request_that_is_none_is_counted() {
     let identity = json(&get(address, "/do/identity").await);
     assert_eq!(
         (&identity["calls"], &identity["malformed"]),
-        (&1.into(), &6.into())
+        (&1.into(), &7.into())
     );
 
     let reply = get(address, "/do/tea").await;

@@ -1,4 +1,9 @@
 //! Tests of the kit from outside, over real sockets.
-#![expect(clippy::unwrap_used, reason = "these are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
 
 mod function;
+mod image;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -24,6 +25,24 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Runs the test function, on the port in the variable port or PORT, else 8080
     Function,
+    /// Writes the image of the test function as an OCI image layout
+    Image {
+        /// The directory that it is written to
+        #[arg(value_name = "DIRECTORY")]
+        layout: PathBuf,
+        /// The program in it: this kit, built static [default: this very program]
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
+    /// Serves the image of the test function, for pulling over plain HTTP
+    Registry {
+        /// Where: an address that the provider can reach
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+        listen: SocketAddr,
+        /// The program in it: this kit, built static [default: this very program]
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
     /// Lists requirements, profiles and features, cases, or requirements that no case judges
     List {
         /// What to list
@@ -107,6 +126,9 @@ pub(crate) struct Run {
     /// The image of the test function, for a provider that pulls images
     #[arg(long, value_name = "IMAGE")]
     pub(crate) workload: Option<String>,
+    /// Serves the kit's own image to the provider from here while it runs
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["workload", "command"])]
+    pub(crate) registry: Option<SocketAddr>,
     /// How many cases run at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     pub(crate) concurrency: usize,

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use provider_conformance::{FunctionSettings, TestFunction};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::run::block_on;
+
 /// Runs it until SIGTERM or SIGINT.
 pub(crate) fn function() -> Result<ExitCode> {
     let variables = std::env::vars_os().map(|(name, value)| {
@@ -20,11 +22,7 @@ pub(crate) fn function() -> Result<ExitCode> {
     settings.stderr = Box::new(std::io::stderr());
     let address = settings.address;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    let code = runtime.block_on(async {
+    let code = block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let function = TestFunction::bind(settings)
@@ -37,6 +35,6 @@ pub(crate) fn function() -> Result<ExitCode> {
             }
         };
         anyhow::Ok(function.serve(stop).await)
-    })?;
+    })??;
     Ok(ExitCode::from(code))
 }

@@ -7,6 +7,7 @@
 
 mod args;
 mod function;
+mod image;
 mod list;
 mod report;
 mod run;
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Function => function::function(),
+        Command::Image { layout, program } => image::image(&layout, program.as_deref()),
+        Command::Registry { listen, program } => image::registry(listen, program.as_deref()),
         Command::List { what } => {
             list::list(&what);
             Ok(ExitCode::SUCCESS)

@@ -1,19 +1,20 @@
 //! `run`.
 
 use std::fs;
+use std::future::pending;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use provider_conformance::{
-    Declaration, Declared, Paint, Report, Suite, Target, Timeouts, Workload,
+    Declaration, Declared, ImageRegistry, Paint, Report, Suite, Target, Timeouts, Workload,
 };
 
 use crate::args::{Run, TargetArgs};
+use crate::image;
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
-    let target = target(&arguments.target, workload(arguments)?)?;
     let mut builder = Suite::builder()
         .concurrency(arguments.concurrency)
         .timeouts(Timeouts::default().scaled(arguments.patience))
@@ -52,7 +53,20 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
             }
         })
         .build();
-    let report = block_on(suite.run(&target))??;
+    let report = block_on(async {
+        let (workload, registry) = workload(arguments).await?;
+        let target = target(&arguments.target, workload)?;
+        let serving = async {
+            match registry {
+                Some(registry) => registry.serve(pending()).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            report = suite.run(&target) => Ok(report?),
+            () = serving => bail!("the registry has ended"),
+        }
+    })??;
     write(arguments, &report)?;
     let colours = std::io::stdout().is_terminal();
     print!("{}", report.console(Paint::new(colours)));
@@ -85,8 +99,14 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(builder.enable_all().build()?.block_on(work))
 }
 
-fn workload(arguments: &Run) -> anyhow::Result<Workload> {
-    Ok(match (&arguments.workload, &arguments.command) {
+/// The test function as the flags want it, and the registry that it comes from.
+async fn workload(arguments: &Run) -> anyhow::Result<(Workload, Option<ImageRegistry>)> {
+    if let Some(address) = arguments.registry {
+        let registry = image::serve(address, None).await?;
+        let reference = registry.reference();
+        return Ok((Workload::Image { reference }, Some(registry)));
+    }
+    let workload = match (&arguments.workload, &arguments.command) {
         (Some(reference), _) => Workload::Image {
             reference: reference.clone(),
         },
@@ -99,7 +119,8 @@ fn workload(arguments: &Run) -> anyhow::Result<Workload> {
                 command: format!("{} function", own.display()),
             }
         }
-    })
+    };
+    Ok((workload, None))
 }
 
 /// The target that the flags name.
