@@ -35,7 +35,7 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 /// Cheap ones first. What a stage builds, the later ones use.
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage {
         name: "fmt",
         budget: minutes(1),
@@ -60,6 +60,11 @@ const STAGES: [Stage; 12] = [
         name: "test",
         budget: minutes(12),
         run: gates::test,
+    },
+    Stage {
+        name: "conformance",
+        budget: minutes(2),
+        run: gates::conformance,
     },
     Stage {
         name: "model",

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test`, `ci`, `bench` and `tidy`.
+//! The project's own tasks: `cargo xtask test`, `ci`, `conformance`, `bench` and `tidy`.
 //!
 //! `test` sets up what the tests need and runs them; `ci` runs every gate that a change must pass;
 //! `tidy` holds the rules about the tree that no compiler knows.
@@ -9,12 +9,15 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod journald;
 mod metadata;
 mod packages;
 mod runner;
 mod test;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -53,19 +56,25 @@ enum Task {
         #[arg(long, default_value_t = 4)]
         seconds: u32,
     },
+    /// Checks a provider, or our own ones, with the conformance kit
+    Conformance(Box<conformance::Arguments>),
     /// Checks dependency edges, manifests, licences, files and documents
     Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().task {
-        Task::Test { arguments } => test::run(&Runner::unlimited(), &arguments),
-        Task::Ci { stages } => ci::run(&stages),
+        Task::Test { arguments } => test::run(&Runner::unlimited(), &arguments)?,
+        Task::Ci { stages } => ci::run(&stages)?,
         Task::Bench {
             parts,
             rounds,
             seconds,
-        } => bench::run(&parts, rounds, seconds),
-        Task::Tidy => tidy::run(),
+        } => bench::run(&parts, rounds, seconds)?,
+        Task::Conformance(arguments) => {
+            return conformance::run(&Runner::unlimited(), &arguments);
+        }
+        Task::Tidy => tidy::run()?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -126,7 +126,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// A command as one would type it.
-fn display(command: &Command) -> String {
+pub(crate) fn display(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()
         .unwrap_or(command.get_program());

@@ -97,7 +97,7 @@ mod tests {
         let have = std::fs::read_to_string(root).unwrap();
         assert!(
             have == specification(),
-            "SPEC.md is stale: cargo run -p provider-conformance -- spec > SPEC.md"
+            "SPEC.md is stale: cargo xtask conformance --spec writes it anew"
         );
     }
 }

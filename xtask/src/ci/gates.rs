@@ -4,12 +4,14 @@
 //! a stage finds what an earlier one built. `RUSTFLAGS` is never set; lints are made errors by
 //! arguments that reach only our own crates.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result, bail};
 
 use super::Gate;
 use crate::runner::{Runner, cargo, find_program, output, program, root, target_directory};
 use crate::test::{NEEDS_GO, SELECTION};
-use crate::{test, tidy};
+use crate::{conformance, test, tidy};
 
 /// The crates of the SDK: they build with the oldest Rust that is promised, and for macOS.
 const SDK: [&str; 7] = [
@@ -55,6 +57,16 @@ pub(super) fn docs(runner: &Runner) -> Result<Gate> {
 
 pub(super) fn test(runner: &Runner) -> Result<Gate> {
     test::run(runner, &[])?;
+    Ok(Gate::Passed)
+}
+
+/// Our own providers by the kit. A MUST that no case judges fails it too: the verdict is then
+/// `partial`.
+pub(super) fn conformance(runner: &Runner) -> Result<Gate> {
+    let ended = conformance::run(runner, &conformance::Arguments::default())?;
+    if ended != ExitCode::SUCCESS {
+        bail!("a provider of ours is not conformant, or not all was judged");
+    }
     Ok(Gate::Passed)
 }
 

@@ -47,16 +47,14 @@ impl Report {
     pub fn console(&self, paint: Paint) -> String {
         let mut out = String::new();
         for status in Status::WORST_FIRST {
-            if matches!(
-                status,
-                Status::Pass | Status::Skip | Status::Uncovered | Status::NotApplicable
-            ) {
+            if status < Status::Warn {
                 continue;
             }
             for one in self.with_status(status) {
                 self.requirement_text(&mut out, one, paint);
             }
         }
+        self.unjudged(&mut out, paint);
         self.retries_text(&mut out);
         for note in &self.notes {
             let _ = writeln!(out, "note: {note}");
@@ -69,16 +67,9 @@ impl Report {
     fn requirement_text(&self, out: &mut String, one: &RequirementReport, paint: Paint) {
         let status = paint.status(one.status);
         let _ = writeln!(out, "\n{} {status}  {}", paint.put("1", &one.id), one.text);
-        let _ = writeln!(out, "    needed by: {}", one.source);
+        let _ = writeln!(out, "    source: {}", one.source);
         for reason in &one.reasons {
             let _ = writeln!(out, "    {}", indented(reason));
-        }
-        // Bytes only where they are of use: at what failed, not at what did not come so far.
-        if !matches!(
-            one.status,
-            Status::Fail | Status::Warn | Status::KnownDeviation | Status::Error
-        ) {
-            return;
         }
         let shows = |case: &&CaseReport| {
             let judged = case.judged.get(&one.id);
@@ -94,6 +85,20 @@ impl Report {
                     let _ = writeln!(out, "      its bytes are at {id}");
                 }
                 None => {}
+            }
+        }
+    }
+
+    fn unjudged(&self, out: &mut String, paint: Paint) {
+        let mut first = true;
+        for status in [Status::Unreached, Status::Disabled] {
+            for one in self.with_status(status) {
+                if std::mem::take(&mut first) {
+                    let _ = writeln!(out, "\nNot judged:");
+                }
+                let reason = one.reasons.first().map_or("", |reason| reason.trim_end());
+                let (id, level, status) = (&one.id, one.level, paint.status(status));
+                let _ = writeln!(out, "    {id} {level:<6} {status}: {reason}");
             }
         }
     }
@@ -196,7 +201,8 @@ impl Report {
             Verdict::NonConformant => {
                 let failed = self.with_status(Status::Fail);
                 let ids: Vec<&str> = failed.map(|one| one.id.as_str()).collect();
-                format!("{} do not hold{known}", ids.join(", "))
+                let verb = if ids.len() == 1 { "does" } else { "do" };
+                format!("{} {verb} not hold{known}", ids.join(", "))
             }
             Verdict::Error => "the kit failed".to_owned(),
         }

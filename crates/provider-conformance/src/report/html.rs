@@ -13,12 +13,12 @@ const SCRIPT: &str = include_str!("html/script.js");
 const CHOICES: [(&str, &[Status]); 5] = [
     ("does not hold", &[Status::Fail, Status::Error]),
     ("warnings", &[Status::Warn, Status::KnownDeviation]),
-    ("not judged", &[Status::Disabled, Status::Unreached]),
-    ("holds", &[Status::Pass]),
     (
-        "not declared",
-        &[Status::Skip, Status::NotApplicable, Status::Uncovered],
+        "not judged",
+        &[Status::Disabled, Status::Unreached, Status::Uncovered],
     ),
+    ("holds", &[Status::Pass]),
+    ("does not apply", &[Status::Skip, Status::NotApplicable]),
 ];
 
 impl Report {
@@ -76,6 +76,11 @@ impl Report {
             .iter()
             .map(|name| format!("<span class=\"chip\">{name}</span>"))
             .collect();
+        let said_by = match self.declared_by.as_str() {
+            "file" => "in a declaration",
+            "flags" => "by flags",
+            _ => "as it seems to have",
+        };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
         let seconds = self.duration_ms as f64 / 1000.0;
         let role = match target.role {
@@ -88,9 +93,9 @@ impl Report {
             (
                 "Declared",
                 format!(
-                    "{} <span class=\"soft\">by {}</span>",
+                    "{} <span class=\"soft\">{}</span>",
                     declared.concat(),
-                    escaped(&self.declared_by)
+                    said_by
                 ),
             ),
             (
@@ -193,7 +198,7 @@ impl Report {
              <span class=\"dot\"></span><span class=\"id\">{id}</span>\
              <span class=\"level\">{level}</span><span class=\"text\">{text}</span>\
              <span class=\"status\">{status}</span></summary>\n<div class=\"inside\">\n\
-             <p class=\"soft\">Needed by: {source}</p>\n",
+             <p class=\"soft\">Source: {source}</p>\n",
             status = one.status,
             id = one.id,
             level = one.level,
