@@ -19,7 +19,7 @@ pub(crate) struct Answer {
 pub(crate) enum Content {
     Whole(Vec<u8>),
     /// Lines of a function, from a number on.
-    Lines(Follow),
+    Lines(Box<Follow>),
 }
 
 /// Which lines of a function are wanted.

@@ -78,16 +78,24 @@ impl Request {
 }
 
 /// The namespace of a request: that of the body, else of the query, else the default one.
-fn namespace(inner: &Inner, state: &State, body: Option<&str>, query: Option<&str>) -> Result<String, Answer> {
+fn namespace(
+    inner: &Inner,
+    state: &State,
+    body: Option<&str>,
+    query: Option<&str>,
+) -> Result<String, Answer> {
     let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     if inner.has(Defect::EmptyNamespaceRefused) && (query == Some("") || body == Some("")) {
         return Err(Answer::text(400, "the namespace is empty"));
     }
     let (body, query) = (named(body), named(query));
-    if let (Some(body), Some(query)) = (&body, &query) {
-        if body != query {
-            return Err(Answer::text(400, "body and query name different namespaces"));
-        }
+    if let (Some(body), Some(query)) = (&body, &query)
+        && body != query
+    {
+        return Err(Answer::text(
+            400,
+            "body and query name different namespaces",
+        ));
     }
     let Some(named) = body.or(query) else {
         return Ok(DEFAULT_NAMESPACE.to_owned());
@@ -96,7 +104,10 @@ fn namespace(inner: &Inner, state: &State, body: Option<&str>, query: Option<&st
         return Err(Answer::text(400, format!("{named} is no namespace")));
     }
     if !is_namespace_name(&named) {
-        return Err(Answer::text(400, format!("{named:?} is no name of a namespace")));
+        return Err(Answer::text(
+            400,
+            format!("{named:?} is no name of a namespace"),
+        ));
     }
     if named != DEFAULT_NAMESPACE && !state.namespaces.contains_key(&named) {
         return Err(Answer::text(400, format!("there is no namespace {named}")));
@@ -106,9 +117,19 @@ fn namespace(inner: &Inner, state: &State, body: Option<&str>, query: Option<&st
 
 fn route(path: &str) -> Option<Route> {
     let fixed: [(&str, &str, &[&str], bool); 7] = [
-        ("/system/functions", "functions", &["GET", "POST", "PUT", "DELETE"], false),
+        (
+            "/system/functions",
+            "functions",
+            &["GET", "POST", "PUT", "DELETE"],
+            false,
+        ),
         ("/system/info", "info", &["GET"], false),
-        ("/system/secrets", "secrets", &["GET", "POST", "PUT", "DELETE"], false),
+        (
+            "/system/secrets",
+            "secrets",
+            &["GET", "POST", "PUT", "DELETE"],
+            false,
+        ),
         ("/system/namespaces", "namespaces", &["GET"], false),
         ("/system/logs", "logs", &["GET"], false),
         ("/healthz", "healthz", &["GET", "HEAD"], true),
@@ -117,20 +138,35 @@ fn route(path: &str) -> Option<Route> {
     let named: [(&str, &str, &[&str]); 3] = [
         ("/system/function/", "function", &["GET"]),
         ("/system/scale-function/", "scale", &["POST"]),
-        ("/system/namespace/", "namespace", &["GET", "POST", "PUT", "DELETE"]),
+        (
+            "/system/namespace/",
+            "namespace",
+            &["GET", "POST", "PUT", "DELETE"],
+        ),
     ];
     for (whole, name, methods, open) in fixed {
         if path == whole {
             let rest = String::new();
-            return Some(Route { name, methods, open, rest });
+            return Some(Route {
+                name,
+                methods,
+                open,
+                rest,
+            });
         }
     }
     for (prefix, name, methods) in named {
         let rest = path.strip_prefix(prefix);
-        let rest = rest.filter(|rest| !rest.contains('/') && (!rest.is_empty() || name == "namespace"));
+        let rest =
+            rest.filter(|rest| !rest.contains('/') && (!rest.is_empty() || name == "namespace"));
         if let Some(rest) = rest {
             let rest = rest.to_owned();
-            return Some(Route { name, methods, open: false, rest });
+            return Some(Route {
+                name,
+                methods,
+                open: false,
+                rest,
+            });
         }
     }
     None
@@ -148,7 +184,10 @@ pub(crate) fn refuse(inner: &Inner, request: &Request) -> Option<Answer> {
     if open {
         return None;
     }
-    if route.name == "scale" && inner.has(Defect::RightRefusedOnScale) && inner.options.credentials.is_some() {
+    if route.name == "scale"
+        && inner.has(Defect::RightRefusedOnScale)
+        && inner.options.credentials.is_some()
+    {
         return Some(auth::refusal(inner));
     }
     auth::check(inner, &request.headers)
@@ -169,15 +208,31 @@ pub(crate) fn answer(inner: &Arc<Inner>, request: &Request) -> Answer {
         return Answer::text(405, "this path does not have that method")
             .with("Allow", route.methods.join(", "));
     }
-    let known = ["namespace", "usage", "name", "tail", "since", "follow", "instance"];
-    let unknown = request.query.iter().any(|(name, _)| !known.contains(&name.as_str()));
+    let known = [
+        "namespace",
+        "usage",
+        "name",
+        "tail",
+        "since",
+        "follow",
+        "instance",
+    ];
+    let unknown = request
+        .query
+        .iter()
+        .any(|(name, _)| !known.contains(&name.as_str()));
     if unknown && inner.has(Defect::UnknownQueryRefused) {
         return Answer::text(400, "there is a key in the query that is not known");
     }
-    if let Some((_, length)) = request.headers.0.iter().find(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
-        if inner.has(Defect::ChunkedBodyRefused) && !length.is_empty() {
-            return Answer::text(411, "a Content-Length is needed");
-        }
+    if let Some((_, length)) = request
+        .headers
+        .0
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"))
+        && inner.has(Defect::ChunkedBodyRefused)
+        && !length.is_empty()
+    {
+        return Answer::text(411, "a Content-Length is needed");
     }
     let method = request.method.as_str();
     let answered = match (route.name, method) {
@@ -219,7 +274,11 @@ pub(crate) fn counted_path(inner: &Inner, path: &str) -> Option<String> {
 }
 
 fn info(inner: &Inner) -> Answer {
-    let name = if inner.has(Defect::NoProviderName) { "" } else { "memory-provider" };
+    let name = if inner.has(Defect::NoProviderName) {
+        ""
+    } else {
+        "memory-provider"
+    };
     let mut info = json!({
         "provider": name,
         "version": { "release": env!("CARGO_PKG_VERSION"), "sha": "0000000" },
@@ -236,5 +295,12 @@ fn info(inner: &Inner) -> Answer {
     if inner.has(Defect::InfoIsArray) {
         info = json!([info]);
     }
-    Answer::json(if inner.has(Defect::InfoIs202) { 202 } else { 200 }, &info)
+    Answer::json(
+        if inner.has(Defect::InfoIs202) {
+            202
+        } else {
+            200
+        },
+        &info,
+    )
 }

@@ -30,7 +30,11 @@ pub(crate) fn check(inner: &Inner, headers: &Headers) -> Option<Answer> {
     let decoded = STANDARD.decode(rest.trim()).ok();
     let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
-    if pair.is_none() && !given.is_empty() && has(Defect::UnreadableIs500) && !scheme.eq_ignore_ascii_case("bearer") {
+    if pair.is_none()
+        && !given.is_empty()
+        && has(Defect::UnreadableIs500)
+        && !scheme.eq_ignore_ascii_case("bearer")
+    {
         return Some(Answer::text(500, "the credentials cannot be read"));
     }
     let Some((a_user, a_password)) = pair.filter(|_| known) else {
@@ -45,7 +49,11 @@ pub(crate) fn check(inner: &Inner, headers: &Headers) -> Option<Answer> {
 
 /// The answer to a request without the right credentials.
 pub(crate) fn refusal(inner: &Inner) -> Answer {
-    let status = if inner.has(Defect::RefusedWith403) { 403 } else { 401 };
+    let status = if inner.has(Defect::RefusedWith403) {
+        403
+    } else {
+        401
+    };
     let answer = Answer::text(status, "the credentials are missing or wrong");
     if inner.has(Defect::NoChallenge) {
         return answer;

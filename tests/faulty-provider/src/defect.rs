@@ -48,6 +48,18 @@ macro_rules! defects {
     };
 }
 
+impl Defect {
+    /// Other MUSTs that cannot hold where this one's does not.
+    #[must_use]
+    pub const fn falls_along(self) -> &'static [&'static str] {
+        match self {
+            // Nobody is there to answer.
+            Self::HostileInputStops => &["OFP-HRD-001"],
+            _ => &[],
+        }
+    }
+}
+
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

@@ -51,7 +51,10 @@ impl Deployment {
         let limits = body.map("limits")?;
         for (name, value) in limits.iter().chain(&deployment.requests) {
             if !is_quantity(value) && !inner.has(Defect::BadQuantityIsZero) {
-                return Err(Answer::text(400, format!("{name}: {value:?} is no quantity")));
+                return Err(Answer::text(
+                    400,
+                    format!("{name}: {value:?} is no quantity"),
+                ));
             }
         }
         if !limits.is_empty() && !inner.has(Defect::BadQuantityIsZero) {
@@ -65,7 +68,10 @@ impl Deployment {
             name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
         };
         if let Some((name, _)) = deployment.env_vars.iter().find(bad) {
-            return Err(Answer::text(400, format!("envVars: {name:?} can be no variable")));
+            return Err(Answer::text(
+                400,
+                format!("envVars: {name:?} can be no variable"),
+            ));
         }
         Ok(deployment)
     }
@@ -118,7 +124,11 @@ pub(crate) fn status(inner: &Inner, function: &Function, listed: bool) -> Value 
     if !deployed.env_vars.is_empty() {
         let shown = deployed.env_vars.iter().map(|(name, value)| {
             let cut = value.split('=').take(2).collect::<Vec<_>>().join("=");
-            let value = if has(Defect::EnvShownCut) { cut } else { value.clone() };
+            let value = if has(Defect::EnvShownCut) {
+                cut
+            } else {
+                value.clone()
+            };
             (name.clone(), json!(value))
         });
         put("envVars", Value::Object(shown.collect()));
@@ -168,7 +178,9 @@ fn labels(inner: &Inner, deployed: &Deployment) -> Value {
         labels = labels.into_iter().take(64).collect();
     }
     if inner.has(Defect::LabelsLower) {
-        labels.values_mut().for_each(|value| *value = value.to_lowercase());
+        labels
+            .values_mut()
+            .for_each(|value| *value = value.to_lowercase());
     }
     labels.insert("faas_function".to_owned(), deployed.name.clone());
     json!(labels)
@@ -185,7 +197,8 @@ fn annotations(inner: &Inner, deployed: &Deployment) -> Value {
 
 /// Small letters, digits, hyphens and dots, the last two within; at most 63.
 pub(crate) fn is_function_name(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     name.len() <= 63
         && !name.contains("..")
         && name.bytes().all(inner)
@@ -202,6 +215,8 @@ pub(crate) fn is_namespace_name(name: &str) -> bool {
 fn is_quantity(text: &str) -> bool {
     let number = text.trim_end_matches(|one: char| one.is_ascii_alphabetic());
     let suffix = text.get(number.len()..).unwrap_or_default();
-    let known = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let known = [
+        "", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+    ];
     number.parse::<f64>().is_ok_and(|number| number >= 0.0) && known.contains(&suffix)
 }

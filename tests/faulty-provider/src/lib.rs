@@ -20,6 +20,7 @@ mod api;
 mod auth;
 mod defect;
 mod deployment;
+pub mod harness;
 mod http1;
 mod instance;
 mod logs;

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use faulty_provider::harness::{self, Cases};
 use faulty_provider::{Defect, Options, Provider};
+use provider_conformance::Paint;
 
 #[derive(Debug, Parser)]
 #[command(about = "An in-memory provider that can be told to be wrong")]
@@ -33,6 +35,17 @@ enum Command {
         #[arg(value_name = "DEFECT")]
         defects: Vec<Defect>,
     },
+    /// Runs the kit against the provider without a defect, or with each of those named
+    Check {
+        /// Runs only the cases that judge the requirement of the defect
+        #[arg(long)]
+        own: bool,
+        /// What is wrong with it
+        #[arg(value_name = "DEFECT")]
+        defects: Vec<Defect>,
+    },
+    /// Runs every case against every defect, which takes long
+    Cross,
     /// Lists the defects
     List,
 }
@@ -46,12 +59,13 @@ async fn main() -> anyhow::Result<()> {
             first_byte,
             defects,
         } => {
-            let mut options = Options::default();
-            options.first_byte = Duration::from_millis(first_byte);
-            options.credentials = credentials.map(|pair| {
-                let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
-                (user.to_owned(), password.to_owned())
-            });
+            let options = Options {
+                first_byte: Duration::from_millis(first_byte),
+                credentials: credentials.map(|pair| {
+                    let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+                    (user.to_owned(), password.to_owned())
+                }),
+            };
             let provider = Provider::start(&listen, options).await?;
             for defect in defects {
                 provider.set(defect, true);
@@ -59,11 +73,36 @@ async fn main() -> anyhow::Result<()> {
             println!("{}", provider.url());
             tokio::signal::ctrl_c().await?;
         }
+        Command::Check { own, defects } => {
+            let which = if own { Cases::Own } else { Cases::Profile };
+            if defects.is_empty() {
+                println!("{}", harness::faultless().await?.console(Paint::new(false)));
+            }
+            check(defects, which).await?;
+        }
+        Command::Cross => check(Defect::ALL.to_vec(), Cases::All).await?,
         Command::List => {
             for defect in Defect::ALL {
                 println!("{} {defect:32} {}", defect.found_by(), defect.about());
             }
         }
     }
+    Ok(())
+}
+
+/// Prints what the kit finds of each defect; an error where one is missed.
+async fn check(defects: Vec<Defect>, which: Cases) -> anyhow::Result<()> {
+    let all = defects.len();
+    let mutants = harness::mutants(defects, which).await;
+    let mut caught = 0;
+    for mutant in mutants {
+        let mutant = mutant?;
+        println!("{mutant}");
+        caught += usize::from(mutant.is_caught());
+    }
+    println!(
+        "{caught} of {all} defects are found by the requirement that names them, and by no other"
+    );
+    anyhow::ensure!(caught == all, "{} are not", all - caught);
     Ok(())
 }

@@ -12,7 +12,9 @@ pub(crate) struct Object(Map<String, Value>);
 
 impl Object {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Answer> {
-        let bad = |what: &dyn std::fmt::Display| Answer::text(400, format!("the body is not JSON: {what}"));
+        let bad = |what: &dyn std::fmt::Display| {
+            Answer::text(400, format!("the body is not JSON: {what}"))
+        };
         let value: Value = serde_json::from_slice(body).map_err(|error| bad(&error))?;
         let Value::Object(members) = value else {
             return Err(bad(&"an object is needed"));

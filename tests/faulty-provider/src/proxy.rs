@@ -123,16 +123,20 @@ pub(crate) async fn call(
 /// The function that a call is for.
 fn admit(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Result<Key, Answer> {
     let has = |defect| inner.has(defect);
-    if has(Defect::CallsClosed) {
-        if let Some(refusal) = crate::auth::check(inner, &incoming.head.headers) {
-            return Err(refusal);
-        }
+    if has(Defect::CallsClosed)
+        && let Some(refusal) = crate::auth::check(inner, &incoming.head.headers)
+    {
+        return Err(refusal);
     }
     if name.is_empty() {
         if has(Defect::NamelessCallIs200) {
             return Err(Answer::empty(200));
         }
-        return Err(failed(inner, 404, "a call names its function: /function/NAME"));
+        return Err(failed(
+            inner,
+            404,
+            "a call names its function: /function/NAME",
+        ));
     }
     if has(Defect::PatchIs405) && incoming.head.first == "PATCH" {
         return Err(failed(inner, 405, "that method is not allowed"));
@@ -141,22 +145,44 @@ fn admit(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Result<
         let location = format!("/function/{name}/");
         return Err(Answer::empty(301).with("Location", location));
     }
-    if has(Defect::NewlineIs404) && rest.windows(3).any(|part| part.eq_ignore_ascii_case(b"%0a")) {
+    if has(Defect::NewlineIs404)
+        && rest
+            .windows(3)
+            .any(|part| part.eq_ignore_ascii_case(b"%0a"))
+    {
         return Err(Answer::text(404, "404 page not found"));
     }
-    let dot = if has(Defect::FirstDotSplits) { name.find('.') } else { name.rfind('.') };
+    let dot = if has(Defect::FirstDotSplits) {
+        name.find('.')
+    } else {
+        name.rfind('.')
+    };
     let (name, namespace) = match dot.and_then(|at| name.split_at_checked(at)) {
         Some((name, namespace)) => (name, namespace.get(1..).unwrap_or_default()),
         None => (name, DEFAULT_NAMESPACE),
     };
-    if has(Defect::ServicesReached) && !crate::deployment::is_namespace_name(namespace).then_some(namespace).is_none_or(|one| one == DEFAULT_NAMESPACE || inner.state().namespaces.contains_key(one)) {
-        return Err(Answer::of(200, "text/html", "<html>a service of the platform</html>"));
+    if has(Defect::ServicesReached)
+        && !crate::deployment::is_namespace_name(namespace)
+            .then_some(namespace)
+            .is_none_or(|one| {
+                one == DEFAULT_NAMESPACE || inner.state().namespaces.contains_key(one)
+            })
+    {
+        return Err(Answer::of(
+            200,
+            "text/html",
+            "<html>a service of the platform</html>",
+        ));
     }
     let by_name = dot.is_some() && namespace == DEFAULT_NAMESPACE;
     if by_name && has(Defect::DottedCallIs404) {
         return Err(failed(inner, 404, "there is no such function"));
     }
-    let namespace = if has(Defect::CallNamespaceIgnored) { DEFAULT_NAMESPACE } else { namespace };
+    let namespace = if has(Defect::CallNamespaceIgnored) {
+        DEFAULT_NAMESPACE
+    } else {
+        namespace
+    };
     Ok((namespace.to_owned(), name.to_owned()))
 }
 
@@ -169,8 +195,15 @@ async fn lease(inner: &Arc<Inner>, key: &Key, name: &str) -> Result<Arc<Instance
         changed.as_mut().enable();
         {
             let mut state = inner.state();
-            let key = similar(inner, &state.functions.keys().cloned().collect::<Vec<_>>(), key);
-            let ghost = state.ghosts.get(&key).filter(|_| has(Defect::DeletedAnswers));
+            let key = similar(
+                inner,
+                &state.functions.keys().cloned().collect::<Vec<_>>(),
+                key,
+            );
+            let ghost = state
+                .ghosts
+                .get(&key)
+                .filter(|_| has(Defect::DeletedAnswers));
             if let Some(instance) = ghost.and_then(crate::state::Function::pick) {
                 return Ok(instance);
             }
@@ -194,7 +227,11 @@ async fn lease(inner: &Arc<Inner>, key: &Key, name: &str) -> Result<Arc<Instance
             }
         }
         if tokio::time::timeout_at(deadline, changed).await.is_err() {
-            return Err(failed(inner, 503, format!("No endpoints available for: {name}.")));
+            return Err(failed(
+                inner,
+                503,
+                format!("No endpoints available for: {name}."),
+            ));
         }
     }
 }
@@ -203,13 +240,19 @@ async fn lease(inner: &Arc<Inner>, key: &Key, name: &str) -> Result<Arc<Instance
 fn similar(inner: &Inner, keys: &[Key], key: &Key) -> Key {
     // Names that differ in a number alone are left alone: those of other cases do.
     let other = |longer: &str, at: usize| {
-        let more = if at == 0 { longer.chars().next_back() } else { longer.get(at..).and_then(|rest| rest.chars().next()) };
+        let more = if at == 0 {
+            longer.chars().next_back()
+        } else {
+            longer.get(at..).and_then(|rest| rest.chars().next())
+        };
         more.is_some_and(|one| !one.is_ascii_digit())
     };
     let matches = |known: &&Key| {
         let (asked, known) = (key.1.as_str(), known.1.as_str());
         asked != known
-            && (inner.has(Defect::NamesByPrefix) && known.starts_with(asked) && other(known, asked.len())
+            && (inner.has(Defect::NamesByPrefix)
+                && known.starts_with(asked)
+                && other(known, asked.len())
                 || inner.has(Defect::NamesBySuffix) && known.ends_with(asked) && asked.len() > 3)
     };
     let found = keys.iter().filter(|known| known.0 == key.0).find(matches);
@@ -227,14 +270,22 @@ async fn attempt(
 ) -> Outcome {
     let name = key.1.as_str();
     let has = |defect| inner.has(defect);
-    let kept = if has(Defect::StalePool) { headers::kept(instance) } else { None };
+    let kept = if has(Defect::StalePool) {
+        headers::kept(instance)
+    } else {
+        None
+    };
     let opened = match (kept, instance.address()) {
         (Some(stream), _) => Some(stream),
         (None, Some(address)) => TcpStream::connect(address).await.ok(),
         (None, None) => None,
     };
     let Some(stream) = opened else {
-        return Outcome::Fail(failed(inner, 502, format!("Can't reach service for: {name}.")));
+        return Outcome::Fail(failed(
+            inner,
+            502,
+            format!("Can't reach service for: {name}."),
+        ));
     };
     let _ = stream.set_nodelay(true);
     if incoming.expects && !has(Defect::CallExpectIgnored) {
@@ -255,7 +306,14 @@ async fn attempt(
     let (from_function, mut to_function) = stream.into_split();
     let mut from_function = Reader::new(from_function);
     let outcome = {
-        let mut sends = pin!(upload(&call, &outgoing, framing, &mut incoming.body, reader, &mut to_function));
+        let mut sends = pin!(upload(
+            &call,
+            &outgoing,
+            framing,
+            &mut incoming.body,
+            reader,
+            &mut to_function
+        ));
         let mut relays = pin!(relay::relay(&call, &mut from_function, to));
         let mut uploading = true;
         loop {

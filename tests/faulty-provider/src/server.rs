@@ -12,9 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::answer::{Answer, Content, reason};
 use crate::api;
 use crate::defect::Defect;
-use crate::http1::{
-    Body, Framing, Head, HeadError, Headers, Leniency, Reader, write_last_chunk,
-};
+use crate::http1::{Body, Framing, Head, HeadError, Headers, Leniency, Reader, write_last_chunk};
 use crate::proxy;
 use crate::state::Inner;
 use crate::target::{self, Target};
@@ -78,9 +76,7 @@ async fn linger(reader: Reader<OwnedReadHalf>, mut to: OwnedWriteHalf) {
     let _ = to.shutdown().await;
     let (_, mut from) = reader.into_parts();
     let mut sink = vec![0; 64 * 1024];
-    let drained = async {
-        while matches!(from.read(&mut sink).await, Ok(count) if count > 0) {}
-    };
+    let drained = async { while matches!(from.read(&mut sink).await, Ok(count) if count > 0) {} };
     let _ = tokio::time::timeout(Duration::from_millis(500), drained).await;
 }
 
@@ -192,7 +188,9 @@ fn framing(inner: &Inner, headers: &Headers, is_1_1: bool) -> Result<Framing, An
             return bad("there are Transfer-Encoding and Content-Length");
         }
         let chunked = encodings.len() == 1
-            && encodings.iter().all(|one| one.eq_ignore_ascii_case(b"chunked"));
+            && encodings
+                .iter()
+                .all(|one| one.eq_ignore_ascii_case(b"chunked"));
         if chunked && is_1_1 {
             return Ok(Framing::Chunked);
         }
@@ -274,7 +272,9 @@ async fn api_call(
         Content::Whole(_) => send(inner, answer, keep, is_head, to).await,
     };
     if let Some(path) = api::counted_path(inner, &request.path) {
-        inner.metrics.count(status, &request.method, path, start.elapsed());
+        inner
+            .metrics
+            .count(status, &request.method, path, start.elapsed());
     }
     after
 }
@@ -349,12 +349,17 @@ fn whole(inner: &Inner, answer: Answer, keep: bool, is_head: bool) -> Bytes {
     };
     if inner.has(Defect::AsciiOnly) {
         let text = String::from_utf8_lossy(&body).into_owned();
-        let ascii = text.chars().map(|one| if one.is_ascii() { one } else { '?' });
+        let ascii = text
+            .chars()
+            .map(|one| if one.is_ascii() { one } else { '?' });
         body = ascii.collect::<String>().into_bytes();
     }
     if inner.has(Defect::Latin1) {
         let text = String::from_utf8_lossy(&body).into_owned();
-        body = text.chars().map(|one| u8::try_from(one).unwrap_or(b'?')).collect();
+        body = text
+            .chars()
+            .map(|one| u8::try_from(one).unwrap_or(b'?'))
+            .collect();
     }
     if answer.status != 204 {
         let mut length = body.len();
@@ -389,7 +394,11 @@ async fn send_lines(
     let Content::Lines(follow) = answer.body else {
         return After::Abort;
     };
-    let framing = if incoming.is_1_1 { Framing::Chunked } else { Framing::Close };
+    let framing = if incoming.is_1_1 {
+        Framing::Chunked
+    } else {
+        Framing::Close
+    };
     if framing == Framing::Chunked {
         head.headers.add("Transfer-Encoding", "chunked");
     }

@@ -120,7 +120,10 @@ impl Function {
     /// A replica for a call, each in its turn, those of the newest version alone where there are.
     pub(crate) fn pick(&self) -> Option<Arc<Instance>> {
         let newest = self.ready().map(|one| one.generation).max()?;
-        let ready: Vec<_> = self.ready().filter(|one| one.generation == newest).collect();
+        let ready: Vec<_> = self
+            .ready()
+            .filter(|one| one.generation == newest)
+            .collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         ready.get(turn % ready.len()).map(|one| Arc::clone(one))
     }
@@ -183,7 +186,11 @@ impl Inner {
         };
         while current(function) < wanted {
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-            let values = if self.has(Defect::SecretUpdateLost) { first } else { secrets };
+            let values = if self.has(Defect::SecretUpdateLost) {
+                first
+            } else {
+                secrets
+            };
             let values = function.runs.secrets.iter().map(|name| {
                 let value = values.get(&(key.0.clone(), name.clone()));
                 (name.clone(), value.cloned().unwrap_or_default())
@@ -200,17 +207,27 @@ impl Inner {
         }
         if !(self.has(Defect::ScaleNeverDown) && wanted > 0) {
             while current(function) > wanted {
-                let surplus = function.instances.iter().rposition(|one| {
-                    one.generation == generation && !one.is_ready()
-                });
-                let last = || function.instances.iter().rposition(|one| one.generation == generation);
-                let Some(at) = surplus.or_else(last) else { break };
+                let surplus = function
+                    .instances
+                    .iter()
+                    .rposition(|one| one.generation == generation && !one.is_ready());
+                let last = || {
+                    function
+                        .instances
+                        .iter()
+                        .rposition(|one| one.generation == generation)
+                };
+                let Some(at) = surplus.or_else(last) else {
+                    break;
+                };
                 function.instances.remove(at);
             }
         }
         let switched = function.ready().any(|one| one.generation == generation);
         if switched || wanted == 0 {
-            function.instances.retain(|one| one.generation == generation);
+            function
+                .instances
+                .retain(|one| one.generation == generation);
         }
         self.changed.notify_waiters();
     }

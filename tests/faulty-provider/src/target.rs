@@ -46,9 +46,14 @@ pub(crate) fn parse(inner: &Inner, head: &Head) -> Result<Target, Answer> {
     let path = parts.next().unwrap_or_default();
     let query = parts.next().unwrap_or_default();
     let Some(path) = decode(path, false) else {
-        return Err(Answer::text(400, "the target is not encoded as it should be"));
+        return Err(Answer::text(
+            400,
+            "the target is not encoded as it should be",
+        ));
     };
-    let pairs = query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    let pairs = query
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty());
     let pairs = pairs.filter_map(|pair| {
         let mut parts = pair.splitn(2, |byte| *byte == b'=');
         let name = decode(parts.next()?, true)?;
@@ -64,7 +69,10 @@ fn function(after: &[u8]) -> Result<Target, Answer> {
     let end = after.iter().position(|byte| matches!(byte, b'/' | b'?'));
     let (name, rest) = after.split_at(end.unwrap_or(after.len()));
     let Some(name) = decode(name, false) else {
-        return Err(Answer::text(400, "the target is not encoded as it should be"));
+        return Err(Answer::text(
+            400,
+            "the target is not encoded as it should be",
+        ));
     };
     let path = rest.split(|byte| *byte == b'?').next().unwrap_or_default();
     if leads_out(path) {
@@ -95,7 +103,9 @@ fn leads_out(path: &[u8]) -> bool {
 
 /// The target with its segments of dots resolved (a defect).
 fn resolved(target: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(target).replace("%2e", ".").replace("%2E", ".");
+    let text = String::from_utf8_lossy(target)
+        .replace("%2e", ".")
+        .replace("%2E", ".");
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
     if !path.split('/').any(|segment| segment == "..") {
         return target.to_vec();
@@ -108,7 +118,11 @@ fn resolved(target: &[u8]) -> Vec<u8> {
             _ => segments.push(segment),
         }
     }
-    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    let query = if query.is_empty() {
+        String::new()
+    } else {
+        format!("?{query}")
+    };
     format!("/{}{query}", segments.join("/")).into_bytes()
 }
 

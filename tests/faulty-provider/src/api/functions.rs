@@ -14,8 +14,18 @@ use crate::state::{DEFAULT_NAMESPACE, Function, Inner, Key, State};
 type Answered = Result<Answer, Answer>;
 
 const DEPLOYMENT: &[&str] = &[
-    "service", "image", "namespace", "envprocess", "envvars", "constraints", "secrets", "labels",
-    "annotations", "limits", "requests", "readonlyrootfilesystem",
+    "service",
+    "image",
+    "namespace",
+    "envprocess",
+    "envvars",
+    "constraints",
+    "secrets",
+    "labels",
+    "annotations",
+    "limits",
+    "requests",
+    "readonlyrootfilesystem",
 ];
 
 fn absent(key: &Key) -> Answer {
@@ -47,12 +57,17 @@ pub(super) fn list(inner: &Arc<Inner>, request: &Request) -> Answered {
 pub(super) fn status(inner: &Arc<Inner>, request: &Request, name: &str) -> Answered {
     let state = inner.state();
     let has = |defect| inner.has(defect);
-    let query = request.query("namespace").filter(|_| !has(Defect::StatusNamespaceIgnored));
+    let query = request
+        .query("namespace")
+        .filter(|_| !has(Defect::StatusNamespaceIgnored));
     let key = (namespace(inner, &state, None, query)?, name.to_owned());
     if has(Defect::UsageFalseIs404) && request.query("usage") == Some("false") {
         return Err(absent(&key));
     }
-    let ghost = state.ghosts.get(&key).filter(|_| has(Defect::DeletedHasStatus));
+    let ghost = state
+        .ghosts
+        .get(&key)
+        .filter(|_| has(Defect::DeletedHasStatus));
     let found = state.functions.get(&key).or(ghost);
     let found = found.filter(|one| !(has(Defect::ZeroIs404) && one.wanted == 0));
     let Some(function) = found else {
@@ -65,7 +80,10 @@ pub(super) fn status(inner: &Arc<Inner>, request: &Request, name: &str) -> Answe
         return Err(absent(&key));
     };
     let status = if has(Defect::StatusIs203) { 203 } else { 200 };
-    Ok(Answer::json(status, &deployment::status(inner, function, false)))
+    Ok(Answer::json(
+        status,
+        &deployment::status(inner, function, false),
+    ))
 }
 
 pub(super) fn deploy(inner: &Arc<Inner>, request: &Request) -> Answered {
@@ -81,7 +99,10 @@ pub(super) fn deploy(inner: &Arc<Inner>, request: &Request) -> Answered {
         return Err(Answer::text(409, format!("{} is being deleted", key.1)));
     }
     if state.functions.contains_key(&key) {
-        let new = state.functions.get(&key).is_some_and(|one| one.available() == 0);
+        let new = state
+            .functions
+            .get(&key)
+            .is_some_and(|one| one.available() == 0);
         if new && has(Defect::RacedTwice) {
             state.raced.push(key);
             return Ok(Answer::empty(202));
@@ -93,16 +114,27 @@ pub(super) fn deploy(inner: &Arc<Inner>, request: &Request) -> Answered {
         return Err(Answer::text(409, format!("the function {} exists", key.1)));
     }
     add(inner, &mut state, key, deployment);
-    Ok(Answer::empty(if has(Defect::DeployIs201) { 201 } else { 202 }))
+    Ok(Answer::empty(if has(Defect::DeployIs201) {
+        201
+    } else {
+        202
+    }))
 }
 
 fn add(inner: &Arc<Inner>, state: &mut State, key: Key, deployment: Deployment) {
-    state.functions.insert(key.clone(), Function::new(deployment));
+    state
+        .functions
+        .insert(key.clone(), Function::new(deployment));
     inner.reconcile(state, &key);
 }
 
 /// Checks all that a deployment needs.
-fn read(inner: &Inner, state: &State, request: &Request, body: &Object) -> Result<Deployment, Answer> {
+fn read(
+    inner: &Inner,
+    state: &State,
+    request: &Request,
+    body: &Object,
+) -> Result<Deployment, Answer> {
     let named = body.text("namespace")?;
     let named = Some(named.as_str()).filter(|_| !inner.has(Defect::DeployNamespaceIgnored));
     let namespace = namespace(inner, state, named, request.query("namespace"))?;
@@ -150,7 +182,11 @@ pub(super) fn update(inner: &Arc<Inner>, request: &Request) -> Answered {
         }
     }
     replace(inner, &mut state, &key, deployment);
-    Ok(Answer::empty(if has(Defect::UpdateIs201) { 201 } else { 200 }))
+    Ok(Answer::empty(if has(Defect::UpdateIs201) {
+        201
+    } else {
+        200
+    }))
 }
 
 /// What becomes of an update that is refused: nothing, but for defects.
@@ -162,7 +198,9 @@ fn refused(inner: &Arc<Inner>, state: &mut State, body: &Object, refusal: Answer
             let mut changed = before;
             changed.env_vars = body.map("envVars").unwrap_or_default();
             changed.labels = body.map("labels").unwrap_or_default();
-            changed.env_vars.insert("refused".to_owned(), "yes".to_owned());
+            changed
+                .env_vars
+                .insert("refused".to_owned(), "yes".to_owned());
             replace(inner, state, &key, changed);
         }
         if has(Defect::BadUpdateRemoves) {
@@ -207,7 +245,9 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request) -> Answered {
     let mut state = inner.state();
     let named = body.text("namespace")?;
     let named = Some(named.as_str()).filter(|_| !has(Defect::DeleteBodyNamespaceIgnored));
-    let query = request.query("namespace").filter(|_| !has(Defect::DeleteQueryNamespaceIgnored));
+    let query = request
+        .query("namespace")
+        .filter(|_| !has(Defect::DeleteQueryNamespaceIgnored));
     let namespace = namespace(inner, &state, named, query)?;
     if name.is_empty() {
         return Err(Answer::text(400, "functionName is empty"));
@@ -228,7 +268,11 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request) -> Answered {
     if held.into_iter().any(has) {
         state.ghosts.insert(key, function);
     }
-    Ok(Answer::empty(if has(Defect::DeleteIs204) { 204 } else { 202 }))
+    Ok(Answer::empty(if has(Defect::DeleteIs204) {
+        204
+    } else {
+        202
+    }))
 }
 
 pub(super) fn scale(inner: &Arc<Inner>, request: &Request, name: &str) -> Answered {
@@ -245,7 +289,11 @@ pub(super) fn scale(inner: &Arc<Inner>, request: &Request, name: &str) -> Answer
     let query = query.filter(|_| !has(Defect::ScaleQueryNamespaceIgnored));
     let namespace = namespace(inner, &state, named, query)?;
     let by_body = has(Defect::ScaleByBody);
-    let name = if by_body { body.text("serviceName")? } else { name.to_owned() };
+    let name = if by_body {
+        body.text("serviceName")?
+    } else {
+        name.to_owned()
+    };
     let key = (namespace, name);
     let Some(function) = state.functions.get_mut(&key) else {
         if has(Defect::ScaleOfNothingIs500) {
@@ -263,5 +311,9 @@ pub(super) fn scale(inner: &Arc<Inner>, request: &Request, name: &str) -> Answer
     function.wanted = replicas;
     function.was_at_zero |= replicas == 0;
     inner.reconcile(&mut state, &key);
-    Ok(Answer::empty(if has(Defect::ScaleIs201) { 201 } else { 202 }))
+    Ok(Answer::empty(if has(Defect::ScaleIs201) {
+        201
+    } else {
+        202
+    }))
 }

@@ -46,7 +46,9 @@ pub(super) fn query(inner: &Arc<Inner>, request: &Request) -> Result<Answer, Ans
         return Err(Answer::text(400, "name is needed"));
     }
     let state = inner.state();
-    let named = request.query("namespace").filter(|_| !has(Defect::LogNamespaceIgnored));
+    let named = request
+        .query("namespace")
+        .filter(|_| !has(Defect::LogNamespaceIgnored));
     let namespace = namespace(inner, &state, None, named)?;
     let key = (namespace, name.to_owned());
     let Some(function) = state.functions.get(&key) else {
@@ -64,7 +66,7 @@ pub(super) fn query(inner: &Arc<Inner>, request: &Request) -> Result<Answer, Ans
         Ok(tail) => Some(tail),
     };
     let mut answer = Answer::empty(200).with("Content-Type", "application/x-ndjson");
-    answer.body = Content::Lines(Follow {
+    answer.body = Content::Lines(Box::new(Follow {
         logs: Arc::clone(&function.logs),
         name: key.1,
         namespace: key.0,
@@ -72,7 +74,7 @@ pub(super) fn query(inner: &Arc<Inner>, request: &Request) -> Result<Answer, Ans
         tail,
         since: since.filter(|_| !has(Defect::SinceIgnored)),
         instance,
-    });
+    }));
     Ok(answer)
 }
 
@@ -128,8 +130,16 @@ fn shown(inner: &Inner, follow: &Follow, line: &Line) -> String {
         text.push('\n');
     }
     let time = line.time.format(&Rfc3339).unwrap_or_default();
-    let name = if has(Defect::LogNameIsInstance) { &line.instance } else { &follow.name };
-    let namespace = if has(Defect::LogNamespaceEmpty) { "" } else { &follow.namespace };
+    let name = if has(Defect::LogNameIsInstance) {
+        &line.instance
+    } else {
+        &follow.name
+    };
+    let namespace = if has(Defect::LogNamespaceEmpty) {
+        ""
+    } else {
+        &follow.namespace
+    };
     let mut object = json!({
         "name": name,
         "namespace": namespace,

@@ -24,7 +24,13 @@ pub(super) fn list(inner: &Arc<Inner>) -> Answer {
     }
     let state = inner.state();
     let mut names = vec![DEFAULT_NAMESPACE];
-    names.extend(state.namespaces.keys().filter(|_| !has(Defect::NamespaceNotListed)).map(String::as_str));
+    names.extend(
+        state
+            .namespaces
+            .keys()
+            .filter(|_| !has(Defect::NamespaceNotListed))
+            .map(String::as_str),
+    );
     if has(Defect::DeletedNamespaceListed) {
         names.extend(state.deleted_namespaces.iter().map(String::as_str));
     }
@@ -49,24 +55,32 @@ pub(super) fn get(inner: &Arc<Inner>, name: &str) -> Answered {
         }
         return Err(absent(name));
     };
-    if has(Defect::NamespaceOfOldLabels) && meta.labels.get("openfaas").is_none_or(|one| one != "true") {
+    if has(Defect::NamespaceOfOldLabels)
+        && meta.labels.get("openfaas").is_none_or(|one| one != "true")
+    {
         return Err(absent(name));
     }
     if has(Defect::NamespaceLabelsLost) {
         meta.labels.clear();
     }
-    Ok(Answer::json(200, &json!({
-        "name": name,
-        "labels": meta.labels,
-        "annotations": meta.annotations,
-    })))
+    Ok(Answer::json(
+        200,
+        &json!({
+            "name": name,
+            "labels": meta.labels,
+            "annotations": meta.annotations,
+        }),
+    ))
 }
 
 pub(super) fn create(inner: &Arc<Inner>, request: &Request) -> Answered {
     let body = object(inner, request)?;
     let name = body.text("name")?;
     if !is_namespace_name(&name) {
-        return Err(Answer::text(400, format!("{name:?} is no name of a namespace")));
+        return Err(Answer::text(
+            400,
+            format!("{name:?} is no name of a namespace"),
+        ));
     }
     let meta = meta(&body)?;
     let mut state = inner.state();
@@ -83,7 +97,10 @@ pub(super) fn update(inner: &Arc<Inner>, request: &Request, name: &str) -> Answe
     let body = object(inner, request)?;
     let named = body.text("name")?;
     if named != name {
-        return Err(Answer::text(400, "the name in the body is not that of the path"));
+        return Err(Answer::text(
+            400,
+            "the name in the body is not that of the path",
+        ));
     }
     let next = meta(&body)?;
     let mut state = inner.state();
@@ -104,7 +121,10 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request, name: &str) -> Answe
     if !request.body.is_empty() {
         let named = object(inner, request)?.text("name")?;
         if !named.is_empty() && named != name {
-            return Err(Answer::text(400, "the name in the body is not that of the path"));
+            return Err(Answer::text(
+                400,
+                "the name in the body is not that of the path",
+            ));
         }
     }
     if name == DEFAULT_NAMESPACE {
@@ -112,7 +132,10 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request, name: &str) -> Answe
     }
     let mut state = inner.state();
     if state.functions.keys().any(|key| key.0 == name) {
-        return Err(Answer::text(409, format!("the namespace {name} has functions")));
+        return Err(Answer::text(
+            409,
+            format!("the namespace {name} has functions"),
+        ));
     }
     if state.namespaces.remove(name).is_none() {
         if inner.has(Defect::NamespaceDeleteOfNothingIs202) {

@@ -18,20 +18,33 @@ pub(super) fn list(inner: &Arc<Inner>, request: &Request) -> Answered {
     let state = inner.state();
     let namespace = namespace(inner, &state, None, request.query("namespace"))?;
     let has = |defect| inner.has(defect);
-    let deleted = state.deleted_secrets.iter().filter(|_| has(Defect::DeletedSecretListed));
+    let deleted = state
+        .deleted_secrets
+        .iter()
+        .filter(|_| has(Defect::DeletedSecretListed));
     let deleted = deleted.map(|key| (key, &[][..]));
-    let kept = state.secrets.iter().map(|(key, value)| (key, value.as_slice()));
+    let kept = state
+        .secrets
+        .iter()
+        .map(|(key, value)| (key, value.as_slice()));
     let mut listed = Vec::new();
     for (key, value) in kept.chain(deleted) {
         if has(Defect::SecretNotListed) || key.0 != namespace && !has(Defect::SecretsOfAll) {
             continue;
         }
         let mut entry = json!({ "name": key.1, "namespace": key.0 });
-        if let Some(entry) = entry.as_object_mut().filter(|_| has(Defect::SecretValuesListed)) {
+        if let Some(entry) = entry
+            .as_object_mut()
+            .filter(|_| has(Defect::SecretValuesListed))
+        {
             let text = String::from_utf8_lossy(value).into_owned();
             entry.insert("value".to_owned(), Value::String(text));
         }
-        listed.push(if has(Defect::SecretsAreNames) { json!(key.1) } else { entry });
+        listed.push(if has(Defect::SecretsAreNames) {
+            json!(key.1)
+        } else {
+            entry
+        });
     }
     if listed.is_empty() && has(Defect::NoSecretsIsNull) {
         return Ok(Answer::json(200, &Value::Null));
@@ -121,7 +134,10 @@ fn key(inner: &Inner, state: &State, request: &Request, body: &Object) -> Result
     let ignored = has(Defect::SecretBodyNamespaceIgnored)
         || has(Defect::SecretDeleteByQuery) && request.method == "DELETE";
     let named = Some(named.as_str()).filter(|_| !ignored);
-    Ok((namespace(inner, state, named, request.query("namespace"))?, name))
+    Ok((
+        namespace(inner, state, named, request.query("namespace"))?,
+        name,
+    ))
 }
 
 fn value(inner: &Inner, body: &Object) -> Result<Vec<u8>, Answer> {
@@ -130,7 +146,11 @@ fn value(inner: &Inner, body: &Object) -> Result<Vec<u8>, Answer> {
     let raw = STANDARD.decode(raw.replace(['\r', '\n'], ""));
     let raw = raw.map_err(|_| Answer::text(400, "rawValue: this is no base64"))?;
     let text_wins = inner.has(Defect::SecretValueWins) && !text.is_empty();
-    Ok(if raw.is_empty() || text_wins { text.into_bytes() } else { raw })
+    Ok(if raw.is_empty() || text_wins {
+        text.into_bytes()
+    } else {
+        raw
+    })
 }
 
 /// A name that is a file's in any directory.
@@ -138,5 +158,7 @@ fn is_secret_name(name: &str) -> bool {
     name.len() <= 253
         && !name.contains("..")
         && name.starts_with(|one: char| one.is_ascii_alphanumeric())
-        && name.bytes().all(|one| one.is_ascii_alphanumeric() || b"-._".contains(&one))
+        && name
+            .bytes()
+            .all(|one| one.is_ascii_alphanumeric() || b"-._".contains(&one))
 }

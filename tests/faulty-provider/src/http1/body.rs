@@ -5,8 +5,8 @@ use std::io;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::head::{HeadError, Headers, Leniency, find, parse_line};
 use super::Reader;
+use super::head::{HeadError, Headers, Leniency, find, parse_line};
 
 const MAX_LINE: usize = 4 * 1024;
 const PIECE: usize = 64 * 1024;

@@ -66,12 +66,16 @@ impl Headers {
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.0
+            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let named = move |(other, _): &&(String, Vec<u8>)| other.eq_ignore_ascii_case(name);
-        self.0.iter().filter(named).map(|(_, value)| value.as_slice())
+        self.0
+            .iter()
+            .filter(named)
+            .map(|(_, value)| value.as_slice())
     }
 
     pub(crate) fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
@@ -175,7 +179,9 @@ fn end_of_head(bytes: &[u8], from: usize, lenient: Leniency) -> Option<usize> {
     } else {
         &[b"\r\n\r\n", b"\n\n", b"\n\r\n"]
     };
-    let found = ends.iter().map(|end| Some(from + find(rest, end)? + end.len()));
+    let found = ends
+        .iter()
+        .map(|end| Some(from + find(rest, end)? + end.len()));
     found.flatten().min()
 }
 
@@ -226,7 +232,9 @@ fn parse(bytes: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
 
 fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
     if line.iter().any(|byte| byte.is_ascii_control()) {
-        return Err(HeadError::Malformed("the first line has a control character"));
+        return Err(HeadError::Malformed(
+            "the first line has a control character",
+        ));
     }
     let mut parts = line.splitn(3, |byte| *byte == b' ');
     let mut next = || parts.next().unwrap_or_default();
@@ -239,7 +247,10 @@ fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
         if !lenient.blank_in_target {
             return Err(HeadError::Malformed("there is a blank in the target"));
         }
-        third = third.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        third = third
+            .rsplit(|byte| *byte == b' ')
+            .next()
+            .unwrap_or_default();
     }
     if !is_reply && !first.iter().all(|byte| is_token(*byte)) {
         return Err(HeadError::Malformed("the method is none"));
@@ -252,10 +263,7 @@ fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
     })
 }
 
-pub(super) fn parse_line(
-    line: &[u8],
-    lenient: Leniency,
-) -> Result<(String, Vec<u8>), HeadError> {
+pub(super) fn parse_line(line: &[u8], lenient: Leniency) -> Result<(String, Vec<u8>), HeadError> {
     let colon = line.iter().position(|byte| *byte == b':');
     let Some((mut name, value)) = colon.and_then(|at| line.split_at_checked(at)) else {
         return Err(HeadError::Malformed("a header line has no colon"));

@@ -67,7 +67,10 @@ pub(super) fn request(
 /// Path and query for the function, as they came.
 fn target(inner: &Inner, rest: &[u8]) -> Vec<u8> {
     let has = |defect| inner.has(defect);
-    let at = rest.iter().position(|byte| *byte == b'?').unwrap_or(rest.len());
+    let at = rest
+        .iter()
+        .position(|byte| *byte == b'?')
+        .unwrap_or(rest.len());
     let (path, query) = rest.split_at(at);
     let (mut path, mut query) = (path.to_vec(), query.to_vec());
     if path.is_empty() {
@@ -152,7 +155,10 @@ fn framing(inner: &Inner, incoming: &Incoming, headers: &mut Headers) -> Framing
 /// Tells the function who calls, and by which name.
 fn forwarded(inner: &Inner, incoming: &Incoming, headers: &mut Headers) {
     let given = &incoming.head.headers;
-    let earlier: Vec<_> = given.all("x-forwarded-for").map(String::from_utf8_lossy).collect();
+    let earlier: Vec<_> = given
+        .all("x-forwarded-for")
+        .map(String::from_utf8_lossy)
+        .collect();
     let mut chain = earlier.join(", ");
     if inner.has(Defect::ForwardedWithPort) {
         if chain.is_empty() {
@@ -160,7 +166,11 @@ fn forwarded(inner: &Inner, incoming: &Incoming, headers: &mut Headers) {
         }
     } else {
         let peer = incoming.peer.ip().to_string();
-        chain = if chain.is_empty() { peer } else { format!("{chain}, {peer}") };
+        chain = if chain.is_empty() {
+            peer
+        } else {
+            format!("{chain}, {peer}")
+        };
     }
     headers.set("X-Forwarded-For", chain);
     if !given.has("x-forwarded-host") {
@@ -258,7 +268,9 @@ pub(super) fn keep(instance: &Instance, from: Reader<OwnedReadHalf>, to: OwnedWr
 /// Takes path and headers of a call of the same function that is under way.
 fn mix(inner: &Inner, key: &Key, head: &mut Head) {
     let mut calls = inner.calls.lock().unwrap_or_else(PoisonError::into_inner);
-    let (under_way, first) = calls.entry(key.clone()).or_insert_with(|| (0, head.clone()));
+    let (under_way, first) = calls
+        .entry(key.clone())
+        .or_insert_with(|| (0, head.clone()));
     if *under_way > 0 {
         head.second.clone_from(&first.second);
         head.headers.clone_from(&first.headers);

@@ -111,13 +111,22 @@ fn closed(call: &Call<'_>) -> Outcome {
         let target = call.request.second.as_slice();
         let after = target.strip_prefix(b"/function/").unwrap_or(target);
         let at = after.iter().position(|byte| matches!(byte, b'/' | b'?'));
-        return Outcome::Again(after.get(at.unwrap_or(after.len())..).unwrap_or_default().to_vec());
+        return Outcome::Again(
+            after
+                .get(at.unwrap_or(after.len())..)
+                .unwrap_or_default()
+                .to_vec(),
+        );
     }
     let for_streams = call.has(Defect::ClosedIs200ForStreams) && call.wants_stream();
     if for_streams || call.has(Defect::ClosedIs200) && !call.wants_stream() {
         return Outcome::Fail(Answer::empty(200));
     }
-    let status = if call.has(Defect::StalePool) { 500 } else { 502 };
+    let status = if call.has(Defect::StalePool) {
+        500
+    } else {
+        502
+    };
     Outcome::Fail(call.failed(status, "the function closed its connection without a reply"))
 }
 
@@ -140,10 +149,14 @@ fn framing(call: &Call<'_>, head: &Head, has_body: bool) -> Result<Framing, Answ
         [] => None,
         [text, others @ ..] => {
             let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-            let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            let parsed = std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok());
             let first = if call.has(Defect::ReplyFirstLength) {
                 let first = text.split(|byte| *byte == b',').next().unwrap_or_default();
-                std::str::from_utf8(first).ok().and_then(|text| text.trim().parse().ok())
+                std::str::from_utf8(first)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok())
             } else {
                 parsed.filter(|_| digits)
             };
@@ -160,7 +173,11 @@ fn framing(call: &Call<'_>, head: &Head, has_body: bool) -> Result<Framing, Answ
         if encodings != ["chunked"] {
             return bad("the Transfer-Encoding of the reply is not known");
         }
-        return Ok(if has_body { Framing::Chunked } else { Framing::Length(0) });
+        return Ok(if has_body {
+            Framing::Chunked
+        } else {
+            Framing::Length(0)
+        });
     }
     Ok(match length {
         _ if !has_body => Framing::Length(0),
@@ -181,7 +198,11 @@ async fn send(
     let mut reply = headers::reply(call.inner, head, call.request);
     let status = reply.status();
     let is_head = call.request.first == "HEAD";
-    let cut = if call.has(Defect::ReplyCut) { 4 << 20 } else { u64::MAX };
+    let cut = if call.has(Defect::ReplyCut) {
+        4 << 20
+    } else {
+        u64::MAX
+    };
     let mut keep = call.keep && call.is_sent();
     let outgoing = match framing {
         Framing::Length(length) => Framing::Length(length.min(cut)),
@@ -204,7 +225,9 @@ async fn send(
             reply.headers.add("Transfer-Encoding", "chunked");
             if call.has(Defect::ReplyWithBoth) {
                 let stated = head.headers.first("content-length").map(<[u8]>::to_vec);
-                stated.into_iter().for_each(|one| reply.headers.add("Content-Length", one));
+                stated
+                    .into_iter()
+                    .for_each(|one| reply.headers.add("Content-Length", one));
             }
         }
         Framing::Close => {}
@@ -220,7 +243,11 @@ async fn send(
         bytes.extend_from_slice(b"0\r\n\r\n");
     }
     if is_head && call.has(Defect::HeadHasBody) {
-        let length = reply.headers.text("content-length").parse().unwrap_or(4_usize);
+        let length = reply
+            .headers
+            .text("content-length")
+            .parse()
+            .unwrap_or(4_usize);
         bytes.extend(std::iter::repeat_n(b'x', length.clamp(1, 1024)));
     }
     if to.write_all(&bytes).await.is_err() {
@@ -254,7 +281,11 @@ async fn pieces(
             Ok(None) => break,
             Err(_) => return broken(call, framing, sent, to).await,
         };
-        let piece = piece.slice(..piece.len().min(usize::try_from(cut - sent).unwrap_or(usize::MAX)));
+        let piece = piece.slice(
+            ..piece
+                .len()
+                .min(usize::try_from(cut - sent).unwrap_or(usize::MAX)),
+        );
         sent += piece.len() as u64;
         if call.has(Defect::SmallPiecesLost) && piece.len() == 1 && framing == Framing::Chunked {
             continue;
@@ -316,7 +347,9 @@ async fn switch(call: &Call<'_>, head: &Head, to: &mut OwnedWriteHalf) -> Outcom
     }
     reply.headers.add("Connection", "Upgrade");
     if !call.has(Defect::UpgradeHeaderLost) {
-        reply.headers.add("Upgrade", head.headers.first("upgrade").unwrap_or_default());
+        reply
+            .headers
+            .add("Upgrade", head.headers.first("upgrade").unwrap_or_default());
     }
     match to.write_all(&reply.to_bytes()).await {
         Ok(()) => Outcome::Tunnel,

@@ -1,0 +1,10 @@
+//! The conformance kit can fail, and is fair.
+
+// Each MUST has a defect, and each defect a requirement.
+mod registry;
+
+// The provider without a defect is conformant.
+mod faultless;
+
+// Each defect is found by the requirement that it breaks, and by no other.
+mod mutants;
