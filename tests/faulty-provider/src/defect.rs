@@ -99,9 +99,9 @@ defects! {
     UnknownPathIs200: "OFP-GEN-011", "A path that is not there is answered with 200.";
     WrongMethodIs200: "OFP-GEN-012", "A method that a path does not have is answered with 200.";
     UnknownQueryRefused: "OFP-GEN-014", "A key of a query that is not known is answered with 400.";
-    AnswerTooShort: "OFP-GEN-016", "Answers of the API state one byte more than they have.";
-    AnswerTooLong: "OFP-GEN-016", "Answers of the API state one byte less than they have.";
-    BrokenHeaderLine: "OFP-GEN-016", "Answers of the API have a header line without a colon.";
+    AnswerTooShort: "OFP-GEN-016", "Answers of 404 state one byte more than they have.";
+    AnswerTooLong: "OFP-GEN-016", "Answers of 404 state one byte less than they have.";
+    BrokenHeaderLine: "OFP-GEN-016", "Answers of 404 have a header line without a colon.";
     PipelinedSwapped: "OFP-GEN-017", "Of two requests that come at once the second is answered first.";
     PipelinedDropped: "OFP-GEN-017", "What came together with a request is thrown away.";
     AbsoluteFormRefused: "OFP-GEN-018", "A target in absolute form is answered with 404.";

@@ -28,7 +28,7 @@ const NO_SERVER: &[&str] = &["axum", "tonic", "kube"];
 /// Clients of other systems have no place on the data path.
 const NO_CLIENT: &[&str] = &["reqwest", "tonic", "kube"];
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     Rule {
         krate: "provider-types",
         ours: &[],
@@ -91,6 +91,12 @@ const RULES: [Rule; 13] = [
         krate: "provider-conformance",
         ours: &["provider-types", "provider-client"],
         never: NO_SERVER,
+    },
+    // It stands for a back-end that knows nothing of us.
+    Rule {
+        krate: "faulty-provider",
+        ours: &["provider-conformance"],
+        never: &["axum", "hyper", "tower", "reqwest", "tonic", "kube"],
     },
     Rule {
         krate: "provider-watchdog",
