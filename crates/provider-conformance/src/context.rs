@@ -237,7 +237,13 @@ impl Context {
         let mut connection =
             Connection::open(self.address(), &self.recorder, timeouts.connect).await?;
         connection.set_limit(timeouts.answer);
-        let answer = connection.call(&request).await;
+        // Each piece has its limit; many small ones must not last for ever.
+        let limit = timeouts.answer * 3;
+        let call = tokio::time::timeout(limit, connection.call(&request));
+        let answer = call.await.unwrap_or(Err(WireError::Late {
+            what: "end of the answer",
+            limit,
+        }));
         if let Err(WireError::Malformed(what)) = &answer {
             let call = request.line();
             self.judge

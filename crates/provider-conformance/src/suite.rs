@@ -68,10 +68,12 @@ impl Suite {
         let info = preflight::look(&shared).await?;
         let mut notes = Vec::new();
         if self.look_around {
-            let seen = self.discover(&shared, &mut notes).await?;
+            let seen = self.discover(&shared, &mut notes).await;
             if self.declared_by == DISCOVERED {
-                shared.declared = seen;
+                shared.declared = seen?;
             } else {
+                // Whatever went wrong there, the cases will say it better.
+                let seen = seen.unwrap_or_default();
                 let declared = shared.declared.names_declared();
                 let more = seen.names_declared().into_iter();
                 notes.extend(
@@ -193,3 +195,6 @@ fn run_name() -> String {
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

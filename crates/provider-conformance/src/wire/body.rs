@@ -3,6 +3,9 @@
 use super::error::WireError;
 use super::head::{Head, Headers};
 
+/// More of a chunk's size, or of trailers, is taken for garbage.
+const LINES: usize = 64 * 1024;
+
 /// What is still to come of a body.
 #[derive(Debug)]
 pub(super) enum Framing {
@@ -113,14 +116,14 @@ impl Framing {
                 }
                 Self::Chunks(None) => {
                     let Some(feed) = find(buffer, b"\n") else {
-                        return Ok(Step::More);
+                        return bounded(buffer);
                     };
                     let line: Vec<u8> = buffer.get(..=feed).unwrap_or_default().to_vec();
                     match chunk_size(&line)? {
                         0 => {
                             // Trailers, or the empty line at once.
                             let Some(end) = trailers_end(buffer, feed + 1) else {
-                                return Ok(Step::More);
+                                return bounded(buffer);
                             };
                             let block: Vec<u8> = buffer.drain(..end).skip(feed + 1).collect();
                             *self = Self::Done;
@@ -135,6 +138,15 @@ impl Framing {
             }
         }
     }
+}
+
+/// More is needed, and not more than makes sense.
+fn bounded(buffer: &[u8]) -> Result<Step, WireError> {
+    if buffer.len() > LINES {
+        let malformed = format!("a chunk's size, or trailers, of over {LINES} bytes");
+        return Err(WireError::Malformed(malformed));
+    }
+    Ok(Step::More)
 }
 
 fn take(buffer: &mut Vec<u8>, left: &mut u64) -> Vec<u8> {
@@ -209,6 +221,16 @@ mod tests {
         };
         assert_eq!(trailers.get("a").as_deref(), Some("1"));
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn lines_without_end_are_not_waited_for() {
+        for start in ["", "0\r\n"] {
+            let mut framing = Framing::Chunks(None);
+            let mut buffer = start.as_bytes().to_vec();
+            buffer.resize(100_000, b'1');
+            assert!(framing.step(&mut buffer).is_err(), "{start:?}");
+        }
     }
 
     #[test]

@@ -5,5 +5,6 @@
     reason = "these are tests"
 )]
 
+mod bad_targets;
 mod function;
 mod image;

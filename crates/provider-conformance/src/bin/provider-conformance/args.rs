@@ -133,9 +133,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     pub(crate) concurrency: usize,
     /// Every limit of time so many times as long
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = patience)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) patience: f64,
     /// Leave functions, secrets and namespaces of the run where they are
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+fn patience(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if factor > 0.0 && factor <= 1000.0 => Ok(factor),
+        _ => Err("patience is a number above 0, and at most 1000".to_owned()),
+    }
 }
