@@ -1,24 +1,6 @@
 //! What a case is, and how to write one.
 //!
-//! A case is an async function over a [`Context`], listed with the requirements that it judges:
-//!
-//! ```
-//! use provider_conformance::{Case, Context, Stop, cases};
-//!
-//! pub const CASES: &[Case] = cases! { "information";
-//!     info_is_an_object: ["OFP-INF-001"],
-//! };
-//!
-//! async fn info_is_an_object(cx: &Context) -> Result<(), Stop> {
-//!     let answer = cx.get("/system/info").await?;
-//!     let is_object = answer.json().is_ok_and(|value| value.is_object());
-//!     cx.check("OFP-INF-001", answer.status() == 200 && is_object, || {
-//!         format!("GET /system/info was answered with {}", answer.shown())
-//!     });
-//!     Ok(())
-//! }
-//! # assert_eq!(CASES[0].name, "information/info_is_an_object");
-//! ```
+//! The documentation of the crate has an example.
 //!
 //! In this crate a file `cases/<area>.rs` has a `CASES` list, which `cases.rs` joins to the others.
 //! What to keep to:

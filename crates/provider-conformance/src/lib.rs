@@ -1,13 +1,45 @@
 //! Checks any OpenFaaS provider, in any language, against numbered requirements.
 //!
 //! [`requirements`] is the registry that `SPEC.md` is written from. A [`Suite`] judges them on a
-//! [`Target`] and gives a [`Report`]; [`Case`] says how a case is written.
+//! [`Target`], which runs a [`Workload`] for it, and gives a [`Report`] with a [`Verdict`].
 //!
 //! ```
-//! use provider_conformance::{Level, requirement};
+//! use provider_conformance::{Level, Suite, requirement};
 //!
+//! // faas-cli deploys by it, so it is no matter of taste.
 //! let absent = requirement("OFP-FUN-014").expect("it is there");
 //! assert_eq!(absent.level, Level::Must);
+//!
+//! // A provider that keeps secrets, with one deviation that is being worked on.
+//! let suite = Suite::builder()
+//!     .declare("secrets")?
+//!     .deviation("OFP-SEC-014", "issue 12", "2027-06-30")?
+//!     .build();
+//! # let _ = suite;
+//! # Ok::<(), provider_conformance::SuiteError>(())
+//! ```
+//!
+//! # Cases of your own
+//!
+//! A case is an async function over a [`Context`], listed with the requirements that it judges;
+//! `SuiteBuilder::case` adds it to a suite:
+//!
+//! ```
+//! use provider_conformance::{Case, Context, Stop, cases};
+//!
+//! const CASES: &[Case] = cases! { "information";
+//!     info_is_an_object: ["OFP-INF-001"],
+//! };
+//!
+//! async fn info_is_an_object(cx: &Context) -> Result<(), Stop> {
+//!     let answer = cx.get("/system/info").await?;
+//!     let is_object = answer.json().is_ok_and(|value| value.is_object());
+//!     cx.check("OFP-INF-001", answer.status() == 200 && is_object, || {
+//!         format!("GET /system/info was answered with {}", answer.shown())
+//!     });
+//!     Ok(())
+//! }
+//! # assert_eq!(CASES[0].name, "information/info_is_an_object");
 //! ```
 
 mod case;

@@ -174,3 +174,6 @@ impl Report {
             .filter(move |one| one.status == status)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::requirements::requirements;
 
 impl Suite {
     /// What became of each requirement; and what the user should know of what was said of it.
-    pub(super) fn weigh(
+    pub(crate) fn weigh(
         &self,
         declared: &Declared,
         cases: &[CaseReport],

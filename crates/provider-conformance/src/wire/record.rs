@@ -129,6 +129,13 @@ impl Recorder {
         })
     }
 
+    /// Something that was said, for tests of what is made of it.
+    #[cfg(test)]
+    pub(crate) fn sample(&self, bytes: &[u8]) {
+        let connection = self.connection();
+        self.note(connection, Direction::Sent, bytes);
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Kept) -> T) -> T {
         f(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
