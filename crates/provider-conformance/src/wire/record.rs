@@ -66,8 +66,16 @@ pub enum Direction {
     Event,
 }
 
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Recorder {
-    pub(crate) fn new() -> Self {
+    /// One that has recorded nothing.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             kept: Arc::default(),
             start: Instant::now(),

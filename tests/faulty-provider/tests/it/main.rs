@@ -8,3 +8,6 @@ mod faultless;
 
 // Each defect is found by the requirement that it breaks, and by no other.
 mod mutants;
+
+// What a run leaves behind is swept away.
+mod sweep;
