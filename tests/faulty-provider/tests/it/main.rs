@@ -1,4 +1,9 @@
 //! The conformance kit can fail, and is fair.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
 
 // Each MUST has a defect, and each defect a requirement.
 mod registry;
