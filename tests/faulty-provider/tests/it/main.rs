@@ -1,9 +1,5 @@
 //! The conformance kit can fail, and is fair.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "these are tests"
-)]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
 
 // Each MUST has a defect, and each defect a requirement.
 mod registry;
