@@ -19,7 +19,7 @@ use crate::deployment::is_function_name;
 use crate::http1::{Body, BodyError, Framing, Head, Reader, write_last_chunk, write_piece};
 use crate::instance::Instance;
 use crate::server::{self, After, Incoming};
-use crate::state::{DEFAULT_NAMESPACE, Inner, Key};
+use crate::state::{DEFAULT_NAMESPACE, Inner, Key, State};
 use crate::target::Target;
 
 /// How long a call waits for a replica that starts.
@@ -123,34 +123,12 @@ pub(crate) async fn call(
 /// The function that a call is for.
 fn admit(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Result<Key, Answer> {
     let has = |defect| inner.has(defect);
-    if has(Defect::CallsClosed)
-        && let Some(refusal) = crate::auth::check(inner, &incoming.head.headers)
-    {
-        return Err(refusal);
+    if let Some(answer) = spoil(inner, incoming, name, rest) {
+        return Err(answer);
     }
     if name.is_empty() {
-        if has(Defect::NamelessCallIs200) {
-            return Err(Answer::empty(200));
-        }
-        return Err(failed(
-            inner,
-            404,
-            "a call names its function: /function/NAME",
-        ));
-    }
-    if has(Defect::PatchIs405) && incoming.head.first == "PATCH" {
-        return Err(failed(inner, 405, "that method is not allowed"));
-    }
-    if has(Defect::BarePathRedirected) && rest.is_empty() {
-        let location = format!("/function/{name}/");
-        return Err(Answer::empty(301).with("Location", location));
-    }
-    if has(Defect::NewlineIs404)
-        && rest
-            .windows(3)
-            .any(|part| part.eq_ignore_ascii_case(b"%0a"))
-    {
-        return Err(Answer::text(404, "404 page not found"));
+        let text = "a call names its function: /function/NAME";
+        return Err(failed(inner, 404, text));
     }
     let dot = if has(Defect::FirstDotSplits) {
         name.find('.')
@@ -161,22 +139,13 @@ fn admit(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Result<
         Some((name, namespace)) => (name, namespace.get(1..).unwrap_or_default()),
         None => (name, DEFAULT_NAMESPACE),
     };
-    if has(Defect::ServicesReached)
-        && !crate::deployment::is_namespace_name(namespace)
-            .then_some(namespace)
-            .is_none_or(|one| {
-                one == DEFAULT_NAMESPACE || inner.state().namespaces.contains_key(one)
-            })
-    {
-        return Err(Answer::of(
-            200,
-            "text/html",
-            "<html>a service of the platform</html>",
-        ));
-    }
-    let by_name = dot.is_some() && namespace == DEFAULT_NAMESPACE;
-    if by_name && has(Defect::DottedCallIs404) {
+    if has(Defect::DottedCallIs404) && dot.is_some() && namespace == DEFAULT_NAMESPACE {
         return Err(failed(inner, 404, "there is no such function"));
+    }
+    let known =
+        || namespace == DEFAULT_NAMESPACE || inner.state().namespaces.contains_key(namespace);
+    if has(Defect::ServicesReached) && !known() {
+        return Err(Answer::of(200, "text/html", "a service of the platform"));
     }
     let namespace = if has(Defect::CallNamespaceIgnored) {
         DEFAULT_NAMESPACE
@@ -184,6 +153,29 @@ fn admit(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Result<
         namespace
     };
     Ok((namespace.to_owned(), name.to_owned()))
+}
+
+/// What defects answer in place of any function.
+fn spoil(inner: &Inner, incoming: &Incoming, name: &str, rest: &[u8]) -> Option<Answer> {
+    let has = |defect| inner.has(defect);
+    let newline = |part: &[u8]| part.eq_ignore_ascii_case(b"%0a");
+    if has(Defect::NamelessCallIs200) && name.is_empty() {
+        return Some(Answer::empty(200));
+    }
+    if has(Defect::PatchIs405) && incoming.head.first == "PATCH" {
+        return Some(failed(inner, 405, "that method is not allowed"));
+    }
+    if has(Defect::BarePathRedirected) && rest.is_empty() {
+        let location = format!("/function/{name}/");
+        return Some(Answer::empty(301).with("Location", location));
+    }
+    if has(Defect::NewlineIs404) && rest.windows(3).any(newline) {
+        return Some(Answer::text(404, "404 page not found"));
+    }
+    if has(Defect::CallsClosed) {
+        return crate::auth::check(inner, &incoming.head.headers);
+    }
+    None
 }
 
 /// A replica for a call. One of a function that sleeps is started, one that starts is waited for.
@@ -195,11 +187,7 @@ async fn lease(inner: &Arc<Inner>, key: &Key, name: &str) -> Result<Arc<Instance
         changed.as_mut().enable();
         {
             let mut state = inner.state();
-            let key = similar(
-                inner,
-                &state.functions.keys().cloned().collect::<Vec<_>>(),
-                key,
-            );
+            let key = similar(inner, &state, key);
             let ghost = state
                 .ghosts
                 .get(&key)
@@ -237,26 +225,18 @@ async fn lease(inner: &Arc<Inner>, key: &Key, name: &str) -> Result<Arc<Instance
 }
 
 /// The key itself, but for defects that take one name for another.
-fn similar(inner: &Inner, keys: &[Key], key: &Key) -> Key {
-    // Names that differ in a number alone are left alone: those of other cases do.
-    let other = |longer: &str, at: usize| {
-        let more = if at == 0 {
-            longer.chars().next_back()
-        } else {
-            longer.get(at..).and_then(|rest| rest.chars().next())
-        };
-        more.is_some_and(|one| !one.is_ascii_digit())
-    };
+fn similar(inner: &Inner, state: &State, key: &Key) -> Key {
+    let asked = key.1.as_str();
+    // Names that go on with a number are those of other cases.
+    let letters = |more: &str| more.starts_with(|one: char| !one.is_ascii_digit());
     let matches = |known: &&Key| {
-        let (asked, known) = (key.1.as_str(), known.1.as_str());
-        asked != known
-            && (inner.has(Defect::NamesByPrefix)
-                && known.starts_with(asked)
-                && other(known, asked.len())
-                || inner.has(Defect::NamesBySuffix) && known.ends_with(asked) && asked.len() > 3)
+        let prefix = known.1.strip_prefix(asked).is_some_and(letters);
+        let suffix = known.1.ends_with(asked) && known.1 != asked;
+        known.0 == key.0
+            && (inner.has(Defect::NamesByPrefix) && prefix
+                || inner.has(Defect::NamesBySuffix) && suffix)
     };
-    let found = keys.iter().filter(|known| known.0 == key.0).find(matches);
-    found.unwrap_or(key).clone()
+    state.functions.keys().find(matches).unwrap_or(key).clone()
 }
 
 async fn attempt(
