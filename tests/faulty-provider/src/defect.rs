@@ -53,6 +53,10 @@ impl Defect {
     #[must_use]
     pub const fn falls_along(self) -> &'static [&'static str] {
         match self {
+            // The answer that is no HTTP is the one to a method that is not there.
+            Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => {
+                &["OFP-GEN-012"]
+            }
             // Nobody is there to answer.
             Self::HostileInputStops => &["OFP-HRD-001"],
             _ => &[],
@@ -99,9 +103,9 @@ defects! {
     UnknownPathIs200: "OFP-GEN-011", "A path that is not there is answered with 200.";
     WrongMethodIs200: "OFP-GEN-012", "A method that a path does not have is answered with 200.";
     UnknownQueryRefused: "OFP-GEN-014", "A key of a query that is not known is answered with 400.";
-    AnswerTooShort: "OFP-GEN-016", "Answers of 404 state one byte more than they have.";
-    AnswerTooLong: "OFP-GEN-016", "Answers of 404 state one byte less than they have.";
-    BrokenHeaderLine: "OFP-GEN-016", "Answers of 404 have a header line without a colon.";
+    AnswerTooShort: "OFP-GEN-016", "Answers of 405 state one byte more than they have.";
+    AnswerTooLong: "OFP-GEN-016", "Answers of 405 state one byte less than they have.";
+    BrokenHeaderLine: "OFP-GEN-016", "Answers of 405 have a header line without a colon.";
     PipelinedSwapped: "OFP-GEN-017", "Of two requests that come at once the second is answered first.";
     PipelinedDropped: "OFP-GEN-017", "What came together with a request is thrown away.";
     AbsoluteFormRefused: "OFP-GEN-018", "A target in absolute form is answered with 404.";

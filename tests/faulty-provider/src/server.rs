@@ -363,17 +363,17 @@ fn whole(inner: &Inner, answer: Answer, keep: bool, is_head: bool) -> Bytes {
     }
     if answer.status != 204 {
         let mut length = body.len();
-        let absent = answer.status == 404;
-        if inner.has(Defect::AnswerTooShort) && absent {
+        let spoilt = answer.status == 405;
+        if inner.has(Defect::AnswerTooShort) && spoilt {
             length += 1;
         }
-        if inner.has(Defect::AnswerTooLong) && absent && length > 0 {
+        if inner.has(Defect::AnswerTooLong) && spoilt && length > 0 {
             length -= 1;
         }
         head.headers.add("Content-Length", length.to_string());
     }
     let mut bytes = head.to_bytes();
-    if inner.has(Defect::BrokenHeaderLine) && answer.status == 404 {
+    if inner.has(Defect::BrokenHeaderLine) && answer.status == 405 {
         bytes.truncate(bytes.len() - 2);
         bytes.extend_from_slice(b"no colon\r\n\r\n");
     }
