@@ -54,9 +54,7 @@ impl Defect {
     pub const fn falls_along(self) -> &'static [&'static str] {
         match self {
             // The answer that is no HTTP is the one to a method that is not there.
-            Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => {
-                &["OFP-GEN-012"]
-            }
+            Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => &["OFP-GEN-012"],
             // Nobody is there to answer.
             Self::HostileInputStops => &["OFP-HRD-001"],
             _ => &[],

@@ -1,0 +1,279 @@
+//! Credentials: who is let in where.
+
+use crate::case::Case;
+use crate::cases;
+use crate::context::{Context, Created, Stop};
+use crate::requirement::Profile;
+use crate::target::basic;
+use crate::wire::{Answer, Request};
+
+pub(super) const CASES: &[Case] = cases! { "auth";
+    nothing_is_told_without_credentials: ["OFP-AUT-001", "OFP-AUT-002", "OFP-AUT-003"],
+    routes_of_namespaces_ask_too: ["OFP-AUT-012"],
+    a_refused_request_changes_nothing: ["OFP-AUT-013"],
+    wrong_credentials_are_refused: ["OFP-AUT-004"],
+    credentials_that_are_none_are_refused: ["OFP-AUT-005", "OFP-AUT-006", "OFP-AUT-014"],
+    the_scheme_is_read_in_any_case: ["OFP-AUT-007"],
+    right_credentials_open_every_route: ["OFP-AUT-008"],
+    calls_and_health_are_open: ["OFP-AUT-009", "OFP-AUT-010", "OFP-AUT-011"],
+};
+
+/// A request for each method of each route that is there, none of which does anything: they name
+/// what does not exist, or hold a body that is no JSON.
+fn harmless(cx: &Context) -> Vec<Request> {
+    let name = cx.name();
+    let mut all = vec![
+        Request::get("/system/info"),
+        Request::get("/system/functions"),
+        Request::post("/system/functions").json("{"),
+        Request::put("/system/functions").json("{"),
+        Request::delete("/system/functions").json("{"),
+        Request::get(format!("/system/function/{name}")),
+        Request::post(format!("/system/scale-function/{name}")).json("{"),
+    ];
+    if cx.declares(Profile::Secrets) {
+        all.push(Request::get("/system/secrets"));
+        all.push(Request::post("/system/secrets").json("{"));
+        all.push(Request::put("/system/secrets").json("{"));
+        all.push(Request::delete("/system/secrets").json("{"));
+    }
+    if cx.declares(Profile::Logs) {
+        all.push(Request::get(format!("/system/logs?name={name}")));
+    }
+    all
+}
+
+/// The same for the routes of namespaces.
+fn harmless_of_namespaces(cx: &Context) -> Vec<Request> {
+    let mut all = vec![Request::get("/system/namespaces")];
+    if cx.declares(Profile::Namespaces) {
+        let one = format!("/system/namespace/{}", cx.name());
+        all.push(Request::post("/system/namespace/").json("{"));
+        all.push(Request::get(&*one));
+        all.push(Request::put(&*one).json("{"));
+        all.push(Request::delete(&*one).json("{"));
+    }
+    all
+}
+
+async fn nothing_is_told_without_credentials(cx: &Context) -> Result<(), Stop> {
+    for request in harmless(cx) {
+        let call = request.line();
+        let answer = cx.send(request.anonymous()).await?;
+        let refused = answer.status() == 401;
+        cx.check("OFP-AUT-001", refused, || {
+            format!(
+                "{call} without credentials was answered with {}",
+                answer.shown()
+            )
+        });
+        if !refused {
+            continue;
+        }
+        let challenge = answer.header("www-authenticate");
+        cx.check("OFP-AUT-002", challenge.is_some(), || {
+            format!("{call}: {}", answer.shown())
+        });
+        let challenge = challenge.unwrap_or_default();
+        let lower = challenge.to_ascii_lowercase();
+        let with_realm = lower.starts_with("basic ") && lower.contains("realm=");
+        cx.check("OFP-AUT-003", with_realm, || {
+            format!("{call}: WWW-Authenticate is {challenge:?}")
+        });
+    }
+    for id in ["OFP-AUT-002", "OFP-AUT-003"] {
+        cx.not_applicable(id, "where nothing was answered with 401");
+    }
+    Ok(())
+}
+
+async fn routes_of_namespaces_ask_too(cx: &Context) -> Result<(), Stop> {
+    let others = cx
+        .send(Request::get("/system/functions").anonymous())
+        .await?;
+    if others.status() != 401 {
+        let text = format!("the list of functions is open: {}", others.shown());
+        return Err(Stop::Setup(text));
+    }
+    for request in harmless_of_namespaces(cx) {
+        let call = request.line();
+        let answer = cx.send(request.anonymous()).await?;
+        // A provider without namespaces has no such route.
+        let absent = !cx.declares(Profile::Namespaces) && matches!(answer.status(), 404 | 501);
+        cx.check("OFP-AUT-012", answer.status() == 401 || absent, || {
+            format!(
+                "{call} without credentials was answered with {}",
+                answer.shown()
+            )
+        });
+    }
+    Ok(())
+}
+
+async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
+    let function = cx.function().await?;
+    let name = cx.name();
+    cx.will_create(Created::function(&name, ""));
+    let body = |name: &str| provider_types::wire::to_vec(&cx.deployment(name));
+    let deploy = Request::post("/system/functions").json(body(&name));
+    let answer = cx.send(deploy.anonymous()).await?;
+    if answer.status() != 401 {
+        let text = format!("a deployment is open: {}", answer.shown());
+        return Err(Stop::Setup(text));
+    }
+    let made = cx.get(&format!("/system/function/{name}")).await?;
+    cx.check("OFP-AUT-013", !made.is_success(), || {
+        format!(
+            "a deployment that was answered with 401 has made {}",
+            made.shown()
+        )
+    });
+    let gone = format!(r#"{{"functionName":"{}"}}"#, function.name);
+    let answer = cx
+        .send(Request::delete("/system/functions").json(gone).anonymous())
+        .await?;
+    let still = cx.get(&function.status_path()).await?;
+    cx.check("OFP-AUT-013", still.is_success(), || {
+        let (status, shown) = (answer.status(), still.shown());
+        format!("after a deletion that was answered with {status} the status is {shown}")
+    });
+    Ok(())
+}
+
+async fn told(cx: &Context, authorization: &str) -> Result<Answer, Stop> {
+    let request = Request::get("/system/functions").header("Authorization", authorization);
+    cx.send(request).await
+}
+
+async fn wrong_credentials_are_refused(cx: &Context) -> Result<(), Stop> {
+    let Some((user, password)) = cx.basic_credentials() else {
+        cx.not_applicable("OFP-AUT-004", "the run has no user and password");
+        return Ok(());
+    };
+    let shorter = password.get(..password.len().saturating_sub(1));
+    let changed: String = password
+        .chars()
+        .map(|one| match one {
+            one if one.is_ascii_lowercase() => one.to_ascii_uppercase(),
+            one if one.is_ascii_digit() => 'x',
+            one => one.to_ascii_lowercase(),
+        })
+        .collect();
+    let wrong = [
+        ("a wrong password", basic(user, "wrong")),
+        ("a longer password", basic(user, &format!("{password}x"))),
+        (
+            "a shorter password",
+            basic(user, shorter.unwrap_or_default()),
+        ),
+        ("the password in another case", basic(user, &changed)),
+        ("an empty password", basic(user, "")),
+        ("a wrong user", basic("wrong", password)),
+        ("a longer user", basic(&format!("{user}x"), password)),
+        ("an empty user", basic("", password)),
+        ("user and password exchanged", basic(password, user)),
+    ];
+    let right = basic(user, password);
+    for (what, authorization) in wrong {
+        if authorization == right {
+            continue;
+        }
+        let answer = told(cx, &authorization).await?;
+        cx.check("OFP-AUT-004", answer.status() == 401, || {
+            format!("{what} was answered with {}", answer.shown())
+        });
+    }
+    Ok(())
+}
+
+async fn credentials_that_are_none_are_refused(cx: &Context) -> Result<(), Stop> {
+    for authorization in ["Bearer ", "Bearer"] {
+        let answer = told(cx, authorization).await?;
+        cx.check("OFP-AUT-005", answer.status() == 401, || {
+            format!("{authorization:?} was answered with {}", answer.shown())
+        });
+    }
+    // The third is "nocolon", the fourth bytes that are no UTF-8.
+    for authorization in [
+        "Basic",
+        "Basic !!!",
+        "Basic bm9jb2xvbg==",
+        "Basic /////w==",
+        "x",
+        "",
+    ] {
+        let answer = told(cx, authorization).await?;
+        let refused = matches!(answer.status(), 400 | 401);
+        cx.check("OFP-AUT-006", refused, || {
+            format!("{authorization:?} was answered with {}", answer.shown())
+        });
+    }
+    let answer = told(cx, &basic("", "")).await?;
+    cx.check("OFP-AUT-014", answer.status() == 401, || {
+        format!("empty credentials were answered with {}", answer.shown())
+    });
+    Ok(())
+}
+
+async fn the_scheme_is_read_in_any_case(cx: &Context) -> Result<(), Stop> {
+    let Some((user, password)) = cx.basic_credentials() else {
+        cx.not_applicable("OFP-AUT-007", "the run has no user and password");
+        return Ok(());
+    };
+    let right = basic(user, password);
+    let encoded = right.strip_prefix("Basic ").unwrap_or_default();
+    for scheme in ["basic", "BASIC"] {
+        let answer = told(cx, &format!("{scheme} {encoded}")).await?;
+        cx.check("OFP-AUT-007", answer.is_success(), || {
+            format!("the scheme {scheme:?} was answered with {}", answer.shown())
+        });
+    }
+    Ok(())
+}
+
+async fn right_credentials_open_every_route(cx: &Context) -> Result<(), Stop> {
+    for request in [harmless(cx), harmless_of_namespaces(cx)].concat() {
+        let call = request.line();
+        let answer = cx.send(request).await?;
+        let open = !matches!(answer.status(), 401 | 403);
+        cx.check("OFP-AUT-008", open, || {
+            format!(
+                "{call} with right credentials was answered with {}",
+                answer.shown()
+            )
+        });
+    }
+    Ok(())
+}
+
+async fn calls_and_health_are_open(cx: &Context) -> Result<(), Stop> {
+    let health = cx.get("/healthz").await?;
+    cx.check("OFP-AUT-010", health.status() == 200, || {
+        format!(
+            "/healthz without credentials was answered with {}",
+            health.shown()
+        )
+    });
+    if cx.declares(Profile::Metrics) {
+        let metrics = cx.get("/metrics").await?;
+        cx.check("OFP-AUT-011", metrics.status() == 200, || {
+            format!(
+                "/metrics without credentials was answered with {}",
+                metrics.shown()
+            )
+        });
+    } else {
+        cx.not_applicable("OFP-AUT-011", "there are no metrics");
+    }
+    let function = cx.function().await?;
+    let call = cx
+        .send(Request::post(function.path("/")).anonymous())
+        .await?;
+    cx.check("OFP-AUT-009", call.is_success(), || {
+        format!(
+            "a call without credentials was answered with {}",
+            call.shown()
+        )
+    });
+    Ok(())
+}
