@@ -3,13 +3,19 @@
 mod auth;
 mod functions;
 mod metrics;
+mod upgrade;
 
 use crate::case::Case;
 
 /// Every case of the kit.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let lists = [functions::CASES, auth::CASES, metrics::CASES];
+    let lists = [
+        auth::CASES,
+        functions::CASES,
+        metrics::CASES,
+        upgrade::CASES,
+    ];
     lists.concat()
 }
 
