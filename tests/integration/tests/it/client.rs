@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::stream;
 use provider_client::{Body, Client, Info, LogQuery};
 use provider_types::wire::{FunctionDeployment, FunctionNamespace, Secret};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, Place, Provider, binary};
+use crate::support::{PATIENCE, Place, Provider, binary, example};
 
 #[tokio::test]
 async fn functions_are_deployed_read_called_scaled_and_deleted() {
@@ -212,4 +213,70 @@ async fn credentials_and_unix_sockets_are_used() {
         let anonymous = client.anonymous().functions(None).await.unwrap_err();
         assert!(anonymous.is_unauthorized(), "{listen}: {anonymous}");
     }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_client_do_what_they_say() {
+    let place = Place::new();
+    let provider = place.start().await;
+    let run = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(example(name));
+        command
+            .arg(&provider.url)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        command.spawn().unwrap()
+    };
+
+    let deploy = run("deploy_and_invoke", &[]).wait_with_output();
+    let said = timeout(PATIENCE, deploy).await.unwrap().unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.status.success() && text.ends_with("200 OK: HELLO\n\n"),
+        "{text}"
+    );
+
+    let client = Client::builder(&provider.url).build().unwrap();
+    let mut function = FunctionDeployment::new("f", "none");
+    function.env_process = "tee /dev/stderr".to_owned();
+    client.deploy(&function).await.unwrap();
+    let mut follow = run("follow_logs", &["f"]);
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+
+    // What was sent comes back before the rest is.
+    let mut streaming = run("stream_a_body", &["f"]);
+    let mut input = streaming.stdin.take().unwrap();
+    let mut output = BufReader::new(streaming.stdout.take().unwrap()).lines();
+    for said in ["one", "two"] {
+        input
+            .write_all(format!("{said}\n").as_bytes())
+            .await
+            .unwrap();
+        let heard = timeout(PATIENCE, output.next_line()).await.unwrap();
+        assert_eq!(heard.unwrap().as_deref(), Some(said));
+        let logged = timeout(PATIENCE, async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.ends_with(said) {
+                    return;
+                }
+            }
+            panic!("the log ended before {said}");
+        });
+        logged.await.unwrap();
+    }
+    drop(input);
+    let ended = timeout(PATIENCE, streaming.wait()).await.unwrap();
+    assert!(ended.unwrap().success());
+
+    let absent = run("stream_a_body", &["g"]).wait_with_output();
+    assert!(
+        !timeout(PATIENCE, absent)
+            .await
+            .unwrap()
+            .unwrap()
+            .status
+            .success()
+    );
 }

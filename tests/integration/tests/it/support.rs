@@ -18,12 +18,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary beside this test's own directory.
 pub(crate) fn binary() -> PathBuf {
+    built("faas-process", "-p faas-process")
+}
+
+/// An example of the client.
+pub(crate) fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"), "-p provider-client --examples")
+}
+
+fn built(name: &str, selection: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let dir = own.parent().and_then(Path::parent).unwrap();
-    let path = dir.join("faas-process");
+    let path = dir.join(name);
     assert!(
         path.exists(),
-        "{} is not built: run cargo build -p faas-process first, in the same profile",
+        "{} is not built: run cargo build {selection} first, in the same profile",
         path.display()
     );
     path
