@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use provider_types::{
@@ -18,6 +19,9 @@ use crate::instance::{self, Begin};
 use crate::intake::Wishes;
 use crate::state::{Previous, State, Version};
 use crate::store::FunctionRecord;
+
+/// The longest time until the runtime is asked again what runs.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Drives the functions that are stored, from what the runtime was found to run. Those instances
 /// are taken over where the runtime lets them outlive a provider and their version is still wanted;
@@ -100,21 +104,62 @@ fn restored(function: &FunctionRecord, config: &EngineConfig) -> State {
     state
 }
 
+/// When to ask what runs, after it was not seen for a while.
+struct Ask {
+    /// How often that was tried in vain.
+    tried: u32,
+    at: Instant,
+}
+
 /// Passes on what the runtime tells, for as long as the engine is there.
 pub(crate) async fn listen(inner: Arc<Inner>, mut events: BoxStream<RuntimeEvent>) {
-    for attempt in 1.. {
-        while let Some(event) = events.next().await {
-            hear(&inner, event).await;
-        }
-        tracing::error!("the runtime tells nothing any more, listening anew");
-        let pause = backoff::pause(attempt, &mut inner.rng());
-        tokio::time::sleep(pause).await;
-        events = inner.runtime.events();
-        catch_up(&inner).await;
+    let mut ended = 0;
+    let mut ask: Option<Ask> = None;
+    loop {
+        let due = async {
+            match &ask {
+                Some(ask) => tokio::time::sleep_until(ask.at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let back = tokio::select! {
+            biased;
+            event = events.next() => match event {
+                Some(RuntimeEvent::Back) => true,
+                Some(event) => {
+                    hear(&inner, event);
+                    false
+                }
+                None => {
+                    tracing::error!("the runtime tells nothing any more, listening anew");
+                    ended += 1;
+                    let pause = backoff::pause(ended, &mut inner.rng());
+                    tokio::time::sleep(pause).await;
+                    events = inner.runtime.events();
+                    true
+                }
+            },
+            () = due => false,
+        };
+        let tried = match &ask {
+            _ if back => 0,
+            Some(ask) if ask.at <= Instant::now() => ask.tried,
+            _ => continue,
+        };
+        // Until it is told: without an answer an instance that has ended would count as one that
+        // runs for ever.
+        ask = if catch_up(&inner).await {
+            None
+        } else {
+            let tried = tried + 1;
+            let pause = backoff::pause(tried, &mut inner.rng()).min(LONGEST_PAUSE);
+            let at = Instant::now() + pause;
+            Some(Ask { tried, at })
+        };
     }
 }
 
-async fn hear(inner: &Arc<Inner>, event: RuntimeEvent) {
+fn hear(inner: &Arc<Inner>, event: RuntimeEvent) {
     match event {
         RuntimeEvent::Ready(id) => inner.tell(&id, Signal::Ready(id.clone())),
         RuntimeEvent::Unready { id, reason } => {
@@ -130,7 +175,6 @@ async fn hear(inner: &Arc<Inner>, event: RuntimeEvent) {
         RuntimeEvent::Lost => {
             tracing::warn!("the runtime cannot be reached: what happens there is not seen");
         }
-        RuntimeEvent::Back => catch_up(inner).await,
         RuntimeEvent::Preparing { function, progress } => {
             tracing::info!(%function, progress, "a function is being prepared");
         }
@@ -138,28 +182,26 @@ async fn hear(inner: &Arc<Inner>, event: RuntimeEvent) {
     }
 }
 
-/// Finds out what happened while nobody was told. Asks until it is told: without an answer an
-/// instance that has ended would count as one that runs for ever.
-async fn catch_up(inner: &Arc<Inner>) {
-    for attempt in 1.. {
-        // Asked first: an instance that is started meanwhile must not look ended.
-        let expected = inner.expected_to_run();
-        match inner.runtime.list().await {
-            Ok(present) => {
-                for id in &expected {
-                    let found = present.iter().find(|found| found.id == *id);
-                    inner.tell(id, what_became_of(id.clone(), found));
-                }
-                end_strangers(inner, present);
-                return;
+/// Finds out what happened while nobody was told; says whether that succeeded.
+async fn catch_up(inner: &Arc<Inner>) -> bool {
+    // Asked first: an instance that is started meanwhile must not look ended.
+    let expected = inner.expected_to_run();
+    match inner.runtime.list().await {
+        Ok(present) => {
+            for id in &expected {
+                let found = present.iter().find(|found| found.id == *id);
+                inner.tell(id, what_became_of(id.clone(), found));
             }
-            Err(error) => tracing::error!(
+            end_strangers(inner, present);
+            true
+        }
+        Err(error) => {
+            tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the runtime is back but does not say what it runs, asking again"
-            ),
+            );
+            false
         }
-        let pause = backoff::pause(attempt, &mut inner.rng());
-        tokio::time::sleep(pause).await;
     }
 }
 

@@ -232,6 +232,31 @@ async fn a_runtime_that_is_back_and_does_not_list_is_asked_again_ever_less_often
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runtime_that_comes_back_once_more_is_asked_at_once() {
+    let bench = Bench::new().await;
+    bench.deploy(spec("f", "ready")).await.unwrap();
+    bench.fake.lose();
+    let f = ids(&bench, "ready").remove(0);
+    bench.fake.crash(&f, ExitReason::OutOfMemory);
+    bench.fake.refused_lists.store(6, Ordering::SeqCst);
+    bench.fake.find();
+    // It has failed for the sixth time, and would be asked again eight seconds later.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(bench.fake.refused_lists.load(Ordering::SeqCst), 0);
+    let back = Instant::now();
+    bench.fake.lose();
+    bench.fake.find();
+    bench
+        .until("f again", |fake| fake.starts_of("ready").len() == 2)
+        .await;
+    assert!(
+        back.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        back.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_that_end_are_asked_for_anew_and_what_was_missed_is_found() {
     let bench = Bench::new().await;
     bench.deploy(spec("f", "ready")).await.unwrap();

@@ -453,10 +453,22 @@ pub(crate) async fn look(world: &World, engine: &Engine) {
     }
 }
 
-/// Events are never lost for so long that an instance which gets ready is taken for one that does
-/// not.
+/// An engine that is not told for longer may give up what gets ready: it waits for a minute, of
+/// which the slowest instance takes a third.
+const LONGEST_BLIND: Duration = Duration::from_secs(35);
+
+/// An instance which gets ready is not taken for one that does not, unless the engine was not told
+/// for so long.
 fn check_exit(world: &World, status: &FunctionStatus) {
     let troubles = &world.troubles;
+    let blind = {
+        let runtime = world.runtime();
+        let now = runtime.blind_since.map(|since| world.now() - since);
+        now.unwrap_or_default().max(runtime.blind_longest)
+    };
+    if blind > LONGEST_BLIND {
+        return;
+    }
     let exit = status.annotations.get(LAST_EXIT_ANNOTATION);
     if exit.is_some_and(|exit| exit == "not ready")
         && !troubles.bad_images

@@ -112,6 +112,7 @@ fn one_life<F>(
     let mut runtime = world.runtime();
     runtime.listener = None;
     runtime.lost = false;
+    runtime.blind_since = None;
     if !world.troubles.survives_restart && !world.troubles.leaves_instances {
         runtime.all.clear();
     }

@@ -332,6 +332,9 @@ pub(crate) fn set_lost(world: &World, lost: bool) {
     }
     runtime.lost = lost;
     runtime.back_at = world.now();
+    if lost {
+        runtime.blind_since.get_or_insert(world.now());
+    }
     let event = if lost {
         RuntimeEvent::Lost
     } else {
@@ -397,7 +400,13 @@ impl Runtime for FakeRuntime {
 
     async fn list(&self) -> Result<Vec<RuntimeInstance>, ProviderError> {
         self.answer("list", "", || {
-            let runtime = self.0.runtime();
+            let mut runtime = self.0.runtime();
+            if !runtime.lost
+                && let Some(since) = runtime.blind_since.take()
+            {
+                let blind = self.0.now() - since;
+                runtime.blind_longest = runtime.blind_longest.max(blind);
+            }
             Ok(runtime
                 .all
                 .iter()

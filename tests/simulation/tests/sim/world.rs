@@ -108,6 +108,10 @@ pub(crate) struct Instances {
     pub(crate) lost: bool,
     /// When the engine could see again what happens.
     pub(crate) back_at: Duration,
+    /// Since when the engine has not been told all that happens.
+    pub(crate) blind_since: Option<Duration>,
+    /// The longest that this took.
+    pub(crate) blind_longest: Duration,
 }
 
 pub(crate) struct Instance {
