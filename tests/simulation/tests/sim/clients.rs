@@ -9,8 +9,8 @@ use provider_engine::{Engine, LAST_EXIT_ANNOTATION};
 use provider_types::wire::FunctionStatus;
 use provider_types::{
     Call, CallContext, CreateNamespace, CreateSecret, DeleteFunction, DeleteNamespace,
-    DeleteSecret, DeployFunction, ErrorKind, ExitReason, FunctionRef, FunctionSpec, GetFunction,
-    InstanceId, Lease as _, ListFunctions, Namespace, NamespaceStore as _, Outcome, Provider as _,
+    DeleteSecret, DeployFunction, ExitReason, FunctionRef, FunctionSpec, GetFunction, InstanceId,
+    Lease as _, ListFunctions, Namespace, NamespaceStore as _, Outcome, Provider as _,
     ProviderError, Report, ResolveError, Resolver as _, ScaleFunction, SecretName,
     SecretStore as _, UpdateFunction, UpdateSecret,
 };
@@ -40,7 +40,13 @@ fn context() -> CallContext {
 fn answer(result: &Result<Outcome, ProviderError>) -> Answer {
     match result {
         Ok(_) => Answer::Done,
-        Err(error) if error.kind() == ErrorKind::Internal => Answer::Failed,
+        Err(error)
+            if error
+                .message()
+                .starts_with("the state could not be written") =>
+        {
+            Answer::Failed
+        }
         Err(_) => Answer::Refused,
     }
 }
