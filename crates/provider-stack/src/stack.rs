@@ -53,6 +53,10 @@ pub struct StackFunction {
     /// deployed anew although nothing else has. 0 at first.
     pub revision: u64,
     /// What its program was looked for as: links in it may lead elsewhere one day.
+    #[cfg_attr(
+        not(feature = "watch"),
+        expect(dead_code, reason = "only who follows the files asks")
+    )]
     pub(crate) asked: Vec<PathBuf>,
 }
 

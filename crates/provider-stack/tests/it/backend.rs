@@ -47,6 +47,7 @@ impl Backend {
     }
 
     /// Refuses so many changes, each for now only.
+    #[cfg(feature = "watch")]
     pub(crate) fn be_busy(&self, times: usize) {
         self.state().busy = times;
     }
