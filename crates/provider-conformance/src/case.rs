@@ -48,7 +48,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case; [`cases!`](crate::cases) is shorter.
+    /// A case; [`cases!`](crate::cases!) is shorter.
     #[must_use]
     pub const fn new(
         name: &'static str,
