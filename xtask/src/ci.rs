@@ -35,7 +35,7 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 /// Cheap ones first. What a stage builds, the later ones use.
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     Stage {
         name: "fmt",
         budget: minutes(1),
@@ -65,6 +65,11 @@ const STAGES: [Stage; 13] = [
         name: "conformance",
         budget: minutes(2),
         run: gates::conformance,
+    },
+    Stage {
+        name: "tls",
+        budget: minutes(3),
+        run: gates::tls,
     },
     Stage {
         name: "model",

@@ -46,8 +46,7 @@ impl Address {
             .parse()
             .map_err(|error| wrong(&format!("{error}; use http://HOST:PORT or unix:PATH")))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(wrong("this client speaks no TLS")),
+            Some("http" | "https") => {}
             _ => return Err(wrong("use http://HOST:PORT or unix:PATH")),
         }
         let has_user = uri

@@ -40,6 +40,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     user_agent: String,
+    http: Option<reqwest::ClientBuilder>,
 }
 
 enum Credentials {
@@ -103,20 +104,52 @@ impl ClientBuilder {
         self
     }
 
+    /// Makes calls by a reqwest of your configuration: with TLS for `https`, authorities of your
+    /// own, client certificates, a proxy. What this builder says of names and times, and that
+    /// redirects are not followed, holds over it.
+    ///
+    /// TLS is not a feature of this crate: whichever were chosen here would be chosen for every
+    /// other user of reqwest in your build. Depend on reqwest with the one you want:
+    ///
+    /// ```no_run
+    /// # use provider_client::{Client, Error};
+    /// # fn example() -> Result<Client, Error> {
+    /// // reqwest = { version = "0.13", features = ["rustls"] }
+    /// Client::builder("https://gateway.example.com")
+    ///     .http(reqwest::Client::builder())
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn http(mut self, http: reqwest::ClientBuilder) -> Self {
+        self.http = Some(http);
+        self
+    }
+
     /// The client. Nothing is connected to yet.
     ///
     /// # Errors
-    /// [`Error::Url`] when the address is none, [`Error::Request`] when the credentials or the name
-    /// cannot be put into a header.
+    /// [`Error::Url`] when the address is none, or one of `https` without
+    /// [`http`](ClientBuilder::http), [`Error::Request`] when the credentials or the name cannot be
+    /// put into a header.
     pub fn build(self) -> Result<Client, Error> {
         let address = Address::parse(&self.url)?;
-        let mut http = reqwest::Client::builder()
-            .user_agent(self.user_agent)
-            .connect_timeout(self.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
+        let http = match self.http {
+            Some(http) => http,
+            None if address.base.starts_with("https:") => {
+                return Err(Error::Url {
+                    url: self.url,
+                    problem: "this client speaks TLS only by a reqwest that does; give it one"
+                        .to_owned(),
+                });
+            }
             // What an environment says of proxies is meant for other calls than those to a
             // provider; a gateway is named by its address.
-            .no_proxy();
+            None => reqwest::Client::builder().no_proxy(),
+        };
+        let mut http = http
+            .user_agent(self.user_agent)
+            .connect_timeout(self.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none());
         if let Some(socket) = &address.socket {
             http = http.unix_socket(socket.as_path());
         }
@@ -147,7 +180,7 @@ fn authorization(request: RequestBuilder) -> Result<Option<HeaderValue>, Error> 
 
 impl Client {
     /// Starts to configure a client of what listens there: `http://HOST:PORT`, with a path in front
-    /// of the API if need be, or `unix:PATH`.
+    /// of the API if need be, `https://HOST` with [`ClientBuilder::http`], or `unix:PATH`.
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
             url: url.into(),
@@ -155,6 +188,7 @@ impl Client {
             timeout: TIMEOUT,
             connect_timeout: Duration::from_secs(5),
             user_agent: concat!("provider-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            http: None,
         }
     }
 

@@ -70,6 +70,18 @@ pub(super) fn conformance(runner: &Runner) -> Result<Gate> {
     Ok(Gate::Passed)
 }
 
+/// The client over TLS: a package outside the workspace, for features of reqwest would reach all of
+/// it.
+pub(super) fn tls(runner: &Runner) -> Result<Gate> {
+    let mut tests = cargo(&["test", "--locked", "--manifest-path"]);
+    tests
+        .arg(root().join("tests/tls/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_directory());
+    runner.run(&mut tests)?;
+    Ok(Gate::Passed)
+}
+
 /// Every order of threads for the word, the slot and the queue of `provider-route`, by loom. Picked
 /// by the test's name, so that the features stay those of the whole workspace.
 pub(super) fn model(runner: &Runner) -> Result<Gate> {
