@@ -2,6 +2,7 @@
 
 mod auth;
 mod functions;
+mod invoke;
 mod metrics;
 mod upgrade;
 
@@ -13,6 +14,10 @@ pub fn all() -> Vec<Case> {
     let lists = [
         auth::CASES,
         functions::CASES,
+        invoke::failures::CASES,
+        invoke::replies::CASES,
+        invoke::requests::CASES,
+        invoke::timing::CASES,
         metrics::CASES,
         upgrade::CASES,
     ];

@@ -55,6 +55,8 @@ impl Defect {
         match self {
             // The answer that is no HTTP is the one to a method that is not there.
             Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => &["OFP-GEN-012"],
+            // The interim head states a length, as only a final one may.
+            Self::InterimIsFinal => &["OFP-GEN-016"],
             // Nobody is there to answer.
             Self::HostileInputStops => &["OFP-HRD-001"],
             _ => &[],

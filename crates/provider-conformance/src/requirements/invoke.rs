@@ -120,7 +120,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-INV-020",
         Profile::Core,
-        "The status of the function's reply MUST reach the caller: 200, 201, 204, 301, 304, 400, 404, 418, 429, 500, 503.",
+        "The status of the function's reply MUST reach the caller: 200, 201, 204, 304, 400, 404, 418, 429, 500, 503.",
         "faas-cli invoke and go-sdk show it; RFC 9110 section 7.6",
     ),
     must(
