@@ -2,8 +2,12 @@
 
 mod auth;
 mod functions;
+mod general;
+mod info;
 mod invoke;
 mod metrics;
+mod scale;
+mod steps;
 mod upgrade;
 
 use crate::case::Case;
@@ -13,12 +17,23 @@ use crate::case::Case;
 pub fn all() -> Vec<Case> {
     let lists = [
         auth::CASES,
-        functions::CASES,
+        functions::environment::CASES,
+        functions::life::CASES,
+        functions::lists::CASES,
+        functions::names::CASES,
+        functions::races::CASES,
+        functions::statuses::CASES,
+        functions::updates::CASES,
+        general::bodies::CASES,
+        general::http::CASES,
+        general::refusals::CASES,
+        info::CASES,
         invoke::failures::CASES,
         invoke::replies::CASES,
         invoke::requests::CASES,
         invoke::timing::CASES,
         metrics::CASES,
+        scale::CASES,
         upgrade::CASES,
     ];
     lists.concat()
