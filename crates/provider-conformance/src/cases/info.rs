@@ -23,8 +23,20 @@ async fn info_tells_who_the_provider_is(cx: &Context) -> Result<(), Stop> {
         || format!("GET /system/info was answered with {}", answer.shown()),
     )?;
     let mut info = object.unwrap_or_default();
-    if cx.is_gateway() {
+    // A gateway wraps the object of its provider, and a provider that is its own gateway does too.
+    if info.get("provider").is_some_and(Value::is_object) {
+        let version = info.get("version").is_some_and(Value::is_object);
+        cx.check("OFP-INF-003", version, || {
+            format!("`version` is {}", shown(&info, "/version"))
+        });
         info = info.get("provider").cloned().unwrap_or_default();
+    } else if cx.is_gateway() {
+        cx.check("OFP-INF-002", false, || {
+            format!(
+                "the gateway has in `provider` {}",
+                shown(&info, "/provider")
+            )
+        });
     }
     let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str);
     let named = text("/provider").is_some_and(|name| !name.is_empty());

@@ -12,7 +12,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-INF-002",
         Profile::Core,
-        "The object MUST have a string `provider` that is not empty. Behind a gateway, `provider` is the provider's whole object.",
+        "The object MUST have a string `provider` that is not empty. Where clients talk to a gateway, or to a provider that is its own, `provider` is the provider's whole object.",
         "go-sdk: SystemInfo; faas-cli version prints it",
     ),
     must(

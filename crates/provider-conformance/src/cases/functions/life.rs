@@ -241,7 +241,7 @@ async fn functions_come_and_go_without_a_trace(cx: &Context) -> Result<(), Stop>
     let names = [cx.name(), cx.name()];
     let turns = names.clone().map(async |name| {
         let deployment = cx.deployment(&name);
-        for _ in 0..6 {
+        for _ in 0..3 {
             cx.will_create(Created::function(&name, ""));
             cx.deploy(&deployment).await?;
             let mut body = DeleteFunctionRequest::new(&name);
@@ -271,7 +271,7 @@ async fn functions_come_and_go_without_a_trace(cx: &Context) -> Result<(), Stop>
     let gone = polled.await?;
     cx.check("OFP-FUN-057", gone.is_ok(), || {
         format!(
-            "after six deployments and deletions {} is still listed",
+            "after three deployments and deletions {} is still listed",
             names.join(" or ")
         )
     });
