@@ -1,5 +1,8 @@
 //! Credentials: who is let in where.
 
+use provider_types::wire;
+
+use super::steps::{scaling, status_document};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Created, Stop};
@@ -111,31 +114,49 @@ async fn routes_of_namespaces_ask_too(cx: &Context) -> Result<(), Stop> {
 }
 
 async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
+    let id = "OFP-AUT-013";
     let function = cx.function().await?;
+    let before = status_document(cx, &function).await?;
     let name = cx.name();
     cx.will_create(Created::function(&name, ""));
-    let body = |name: &str| provider_types::wire::to_vec(&cx.deployment(name));
-    let deploy = Request::post("/system/functions").json(body(&name));
-    let answer = cx.send(deploy.anonymous()).await?;
-    if answer.status() != 401 {
-        let text = format!("a deployment is open: {}", answer.shown());
-        return Err(Stop::Setup(text));
+    let mut changed = cx.deployment(&function.name);
+    changed.labels = Some([("changed".to_owned(), "yes".to_owned())].into());
+    let gone = format!(r#"{{"functionName":"{}"}}"#, function.name);
+    for request in [
+        Request::post("/system/functions").json(wire::to_vec(&cx.deployment(&name))),
+        Request::put("/system/functions").json(wire::to_vec(&changed)),
+        scaling(&function, 2),
+        Request::delete("/system/functions").json(gone),
+    ] {
+        let call = request.line();
+        for request in [
+            request.clone().anonymous(),
+            request.header("Authorization", basic("nobody", "wrong")),
+        ] {
+            let answer = cx.send(request).await?;
+            if answer.status() != 401 {
+                let text = format!("{call} is open: {}", answer.shown());
+                return Err(Stop::Setup(text));
+            }
+        }
     }
     let made = cx.get(&format!("/system/function/{name}")).await?;
-    cx.check("OFP-AUT-013", !made.is_success(), || {
+    cx.check(id, made.status() == 404, || {
         format!(
             "a deployment that was answered with 401 has made {}",
             made.shown()
         )
     });
-    let gone = format!(r#"{{"functionName":"{}"}}"#, function.name);
-    let answer = cx
-        .send(Request::delete("/system/functions").json(gone).anonymous())
-        .await?;
-    let still = cx.get(&function.status_path()).await?;
-    cx.check("OFP-AUT-013", still.is_success(), || {
-        let (status, shown) = (answer.status(), still.shown());
-        format!("after a deletion that was answered with {status} the status is {shown}")
+    let after = cx.get(&function.status_path()).await?;
+    let now = after.json().unwrap_or_default();
+    let lasting = ["name", "image", "labels", "replicas"];
+    let same = lasting.iter().all(|one| before.get(one) == now.get(one));
+    cx.check(id, same, || {
+        format!(
+            "an update, a scaling and a deletion were answered with 401, and turned {before} \
+             into {}",
+            after.shown()
+        )
     });
     Ok(())
 }
@@ -266,14 +287,20 @@ async fn calls_and_health_are_open(cx: &Context) -> Result<(), Stop> {
         cx.not_applicable("OFP-AUT-011", "there are no metrics");
     }
     let function = cx.function().await?;
-    let call = cx
-        .send(Request::post(function.path("/")).anonymous())
-        .await?;
-    cx.check("OFP-AUT-009", call.is_success(), || {
-        format!(
-            "a call without credentials was answered with {}",
-            call.shown()
-        )
-    });
+    for request in [
+        Request::post(function.path("/")),
+        Request::get(function.path("/system/functions")),
+        // A function may have credentials of its own.
+        Request::get(function.path("/")).header("Authorization", "Bearer of-the-function"),
+    ] {
+        let call = request.line();
+        let answer = cx.send(request.anonymous()).await?;
+        cx.check("OFP-AUT-009", answer.is_success(), || {
+            format!(
+                "{call} without credentials of the API was answered with {}",
+                answer.shown()
+            )
+        });
+    }
     Ok(())
 }

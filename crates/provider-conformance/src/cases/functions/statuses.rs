@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use provider_types::wire::FunctionResources;
+use provider_types::wire::{FunctionDeployment, FunctionResources};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -31,11 +31,35 @@ pub(in crate::cases) const CASES: &[Case] = cases! { "functions";
     usage_is_told_when_asked_for: ["OFP-FUN-050"],
 };
 
+/// Deploys, and gives the first answer of success about its status, whatever it says; nothing
+/// where the deployment is refused.
+async fn first_status(cx: &Context, name: &str, body: &Value) -> Result<Option<Answer>, Stop> {
+    let request = Request::post("/system/functions").json(body.to_string());
+    let answer = deploy_as(cx, name, request).await?;
+    if answer.is_refusal() {
+        return Ok(None);
+    }
+    let limit = cx.timeouts().settle;
+    let request = Request::get(format!("/system/function/{name}"));
+    let what = "the deployed function to have a status";
+    match cx.poll(what, limit, request, Answer::is_success).await? {
+        Ok(status) => Ok(Some(status)),
+        Err(last) => Err(Stop::Setup(format!(
+            "the deployment was answered with {}, and the status is {}",
+            answer.shown(),
+            last.shown()
+        ))),
+    }
+}
+
+/// The same for what nobody may refuse.
+async fn plain_status(cx: &Context, deployment: &FunctionDeployment) -> Result<Answer, Stop> {
+    let first = first_status(cx, &deployment.service, &document(deployment)?).await?;
+    first.ok_or_else(|| Stop::Setup("a plain deployment is refused".to_owned()))
+}
+
 async fn a_status_is_found_or_not(cx: &Context) -> Result<(), Stop> {
-    let function = cx.function().await?;
-    let answer = cx
-        .get(&format!("/system/function/{}", function.name))
-        .await?;
+    let answer = plain_status(cx, &cx.deployment(&cx.name())).await?;
     let object = answer.json().is_ok_and(|status| status.is_object());
     cx.check("OFP-FUN-035", answer.status() == 200 && object, || {
         format!(
@@ -56,7 +80,10 @@ async fn a_status_is_found_or_not(cx: &Context) -> Result<(), Stop> {
 async fn a_status_says_what_was_deployed(cx: &Context) -> Result<(), Stop> {
     let deployment = cx.deployment(&cx.name());
     let before = OffsetDateTime::from(SystemTime::now());
-    let function = cx.deployed(&deployment).await?;
+    // Before anything that reads a status by its types.
+    let first = plain_status(cx, &deployment).await?;
+    well_formed(cx, &first.json().unwrap_or_default());
+    let function = cx.available(&deployment.service, "").await?;
     let status = status_document(cx, &function).await?;
     let text = |member: &str| status.get(member).and_then(Value::as_str);
     well_formed(cx, &status);
@@ -149,24 +176,8 @@ fn faults(status: &Value) -> Vec<String> {
 async fn a_plain_deployment_has_a_plain_status(cx: &Context) -> Result<(), Stop> {
     let mut deployment = cx.deployment(&cx.name());
     deployment.env_vars.clear();
-    let answer = cx.deploy(&deployment).await?;
-    if !answer.is_success() {
-        let text = format!("a plain deployment was answered with {}", answer.shown());
-        return Err(Stop::Setup(text));
-    }
     // It need not become available: without its variables the test function may not.
-    let limit = cx.timeouts().settle;
-    let request = Request::get(format!("/system/function/{}", deployment.service));
-    let found = |answer: &Answer| answer.status() == 200 && answer.json().is_ok();
-    let polled = cx.poll(
-        "the deployed function to have a status",
-        limit,
-        request,
-        found,
-    );
-    let Ok(answer) = polled.await? else {
-        return Err(Stop::Setup("the function has no status".to_owned()));
-    };
+    let answer = plain_status(cx, &deployment).await?;
     let status = answer.json().unwrap_or_default();
     let is_object = |member: &str| status.get(member).is_some_and(Value::is_object);
     cx.check(
@@ -324,20 +335,9 @@ async fn member_comes_back(
     value: Value,
 ) -> Result<bool, Stop> {
     let body = with(body, member, value.clone());
-    let request = Request::post("/system/functions").json(body.to_string());
-    if !deploy_as(cx, name, request).await?.is_success() {
+    let Some(answer) = first_status(cx, name, &body).await? else {
         return Ok(false);
-    }
-    let limit = cx.timeouts().settle;
-    let request = Request::get(format!("/system/function/{name}"));
-    let found = |answer: &Answer| answer.status() == 200;
-    let polled = cx.poll(
-        "the deployed function to have a status",
-        limit,
-        request,
-        found,
-    );
-    let answer = polled.await?.unwrap_or_else(|last| last);
+    };
     let status = answer.json().unwrap_or_default();
     cx.check(id, status.get(member) == Some(&value), || {
         format!("with `{member}` {value} the status is {}", answer.shown())
@@ -358,23 +358,12 @@ async fn quantities_come_back(cx: &Context) -> Result<(), Stop> {
         let mut deployment = cx.deployment(&name);
         deployment.limits = Some(FunctionResources::new(memory, cpu));
         deployment.requests = Some(FunctionResources::new("64Mi", ""));
-        let request = Request::post("/system/functions").json(document(&deployment)?.to_string());
-        if !deploy_as(cx, &name, request).await?.is_success() {
-            continue;
-        }
-        judged = true;
-        let limit = cx.timeouts().settle;
-        let request = Request::get(format!("/system/function/{name}"));
-        let found = |answer: &Answer| answer.status() == 200;
-        let polled = cx.poll(
-            "the deployed function to have a status",
-            limit,
-            request,
-            found,
-        );
-        let answer = polled.await?.unwrap_or_else(|last| last);
-        let status = answer.json().unwrap_or_default();
         let sent = document(&deployment)?;
+        let Some(answer) = first_status(cx, &name, &sent).await? else {
+            continue;
+        };
+        judged = true;
+        let status = answer.json().unwrap_or_default();
         let same = |member: &str| status.get(member) == sent.get(member);
         cx.check(id, same("limits") && same("requests"), || {
             let shown = |value: &Value, member: &str| {
