@@ -299,5 +299,7 @@ mod tests {
         let limits = Limits::of(&groups, "");
         assert_eq!((limits.memory, limits.cpus), (Some(1_048_576), Some(1.5)));
         assert_eq!(limits.processes, None);
+        let unbounded = control_groups(root.path(), "4:memory:/\n");
+        assert_eq!(Limits::of(&unbounded, "").memory, None);
     }
 }
