@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::steps::{asked, list, member_texts, times_listed, together};
+use super::super::steps::{list, member_texts, times_listed, together};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Created, Stop};
@@ -102,22 +102,25 @@ async fn updates_at_once_end_in_one_of_them(cx: &Context) -> Result<(), Stop> {
     })?;
 
     // And what runs is what the status says.
-    let start = std::time::Instant::now();
-    let (status, running) = loop {
-        let status = cx.get(&function.status_path()).await?;
-        let status = one_of_them(&status.json().unwrap_or_default());
-        let told = asked(cx, &function, "environment").await;
-        let told = told.ok().unwrap_or_default();
-        let running = member_texts(&told, "variables").remove("VERSION");
-        if running == status || start.elapsed() >= limit {
-            break (status, running);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let version = one_of_them(
+        &polled
+            .unwrap_or_else(|last| last)
+            .json()
+            .unwrap_or_default(),
+    );
+    let request = Request::get(function.path("/do/environment"));
+    let running = |answer: &Answer| {
+        let told = answer.json().unwrap_or_default();
+        member_texts(&told, "variables").remove("VERSION")
     };
-    cx.check("OFP-FUN-055", status.is_some() && status == running, || {
+    let what = "calls to reach the version of the status";
+    let same = |answer: &Answer| running(answer) == version;
+    let polled = cx.poll(what, limit, request, same).await?;
+    cx.check("OFP-FUN-055", polled.is_ok(), || {
+        let last = polled.as_ref().err().and_then(running);
         format!(
-            "{limit:?} after 4 updates at once the status is of version {status:?}, and calls \
-             reach version {running:?}"
+            "{limit:?} after 4 updates at once the status is of version {version:?}, and calls \
+             reach version {last:?}"
         )
     });
     Ok(())
