@@ -8,6 +8,7 @@ mod invoke;
 mod metrics;
 mod scale;
 mod steps;
+mod streaming;
 mod upgrade;
 
 use crate::case::Case;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
         invoke::timing::CASES,
         metrics::CASES,
         scale::CASES,
+        streaming::CASES,
         upgrade::CASES,
     ];
     lists.concat()

@@ -213,20 +213,32 @@ fn judged(
             Look::NotApplicable(why) => raise(check.id, Status::NotApplicable, Some(why.clone())),
         }
     }
+    let looked = |id: &str| notes.checks.iter().any(|check| check.id == id);
+    let applies =
+        |id: &&&str| requirement(id).is_some_and(|one| shared.declared.lacks(one).is_none());
+    let all_looked = case
+        .requirements
+        .iter()
+        .filter(applies)
+        .all(|id| looked(id));
     for id in case.requirements {
         let lacks = requirement(id).and_then(|one| shared.declared.lacks(one));
         if let Some(name) = lacks {
             raise(id, Status::Skip, Some(format!("{name} is not declared")));
             continue;
         }
-        let looked = notes.checks.iter().any(|check| check.id == *id);
         let rest = match stop {
             Some(Stop::Kit(why)) => Some((Status::Error, why.clone())),
-            _ if looked => None,
-            Some(stop @ Stop::Provider { .. }) => Some((failure(id), stop_text(stop))),
-            Some(stop @ (Stop::Failed | Stop::Setup(_))) => {
+            // An answer failed to come: that is the fault of what was about to be judged. What
+            // holds so far may have been about to be judged again.
+            Some(stop @ Stop::Provider { .. }) if !looked(id) || all_looked => {
+                Some((failure(id), stop_text(stop)))
+            }
+            Some(stop @ (Stop::Provider { .. } | Stop::Setup(_))) => {
                 Some((Status::Unreached, stop_text(stop)))
             }
+            _ if looked(id) => None,
+            Some(stop @ Stop::Failed) => Some((Status::Unreached, stop_text(stop))),
             None => Some((Status::Error, "the case did not judge it".to_owned())),
         };
         if let Some((status, why)) = rest {
