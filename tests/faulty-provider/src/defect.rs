@@ -138,7 +138,7 @@ defects! {
     UpdateCreates: "OFP-FUN-014", "An update of a function that is not there deploys it.";
     UpdateOfNothingIs400: "OFP-FUN-014", "An update of a function that is not there is answered with 400.";
     UpdateIs201: "OFP-FUN-015", "An update is answered with 201.";
-    UpdateMerges: "OFP-FUN-016", "An update keeps labels and variables that it does not have.";
+    UpdateMerges: "OFP-FUN-016", "A status keeps labels and variables that an update does not have.";
     UpdateKeepsOld: "OFP-FUN-017", "An update changes the status alone.";
     BadUpdateIs200: "OFP-FUN-018", "An update that is refused is answered with 200.";
     BadUpdateRuns: "OFP-FUN-019", "An update that is refused is carried out.";

@@ -224,15 +224,14 @@ fn replace(inner: &Arc<Inner>, state: &mut State, key: &Key, next: Deployment) {
     if least {
         function.wanted = next.initial_replicas();
     }
-    function.deployment = if has(Defect::UpdateMerges) {
-        std::mem::take(&mut function.deployment).merged(next)
-    } else {
-        next
-    };
+    let before = std::mem::replace(&mut function.deployment, next.clone());
+    if has(Defect::UpdateMerges) {
+        function.deployment = before.merged(next.clone());
+    }
     if has(Defect::UpdateKeepsOld) {
         return;
     }
-    function.runs = function.deployment.clone();
+    function.runs = next;
     function.generation += 1;
     function.failures = 0;
     inner.reconcile(state, key);
