@@ -4,6 +4,7 @@ mod auth;
 mod functions;
 mod general;
 mod info;
+mod hardening;
 mod invoke;
 mod metrics;
 mod scale;
@@ -29,6 +30,10 @@ pub fn all() -> Vec<Case> {
         general::http::CASES,
         general::refusals::CASES,
         info::CASES,
+        hardening::limits::CASES,
+        hardening::replies::CASES,
+        hardening::requests::CASES,
+        hardening::secrecy::CASES,
         invoke::failures::CASES,
         invoke::replies::CASES,
         invoke::requests::CASES,

@@ -364,7 +364,6 @@ defects! {
     TwoHosts: "OFP-HRD-005", "A request may have two `Host`.";
     BlankBeforeColon: "OFP-HRD-006", "A blank before the colon of a header is taken.";
     FoldCut: "OFP-HRD-007", "What a header goes on with in the next line is left out.";
-    BareLineFeed: "OFP-HRD-008", "A line feed alone ends a header line.";
     ControlInHeader: "OFP-HRD-008", "NUL and carriage returns within a header reach the function.";
     BadChunkEnds: "OFP-HRD-009", "A chunk whose size is none ends the body.";
     EarlyEndIsEnd: "OFP-HRD-010", "A body that ends too early reaches the function as complete.";

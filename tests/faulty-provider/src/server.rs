@@ -21,7 +21,7 @@ use crate::target::{self, Target};
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// How long a header may take, and a connection may be idle.
-const HEADER_TIME: Duration = Duration::from_secs(10);
+const HEADER_TIME: Duration = Duration::from_secs(3);
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// What becomes of a connection after an exchange.
@@ -110,7 +110,6 @@ async fn read_head(
     reader: &mut Reader<OwnedReadHalf>,
 ) -> Result<Option<Head>, Answer> {
     let lenient = Leniency {
-        bare_line_feed: inner.has(Defect::BareLineFeed),
         control: inner.has(Defect::ControlInHeader),
         blank_before_colon: inner.has(Defect::BlankBeforeColon),
         fold: inner.has(Defect::FoldCut),

@@ -48,8 +48,8 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-HRD-008",
         Profile::Hardening,
-        "A carriage return, a line feed or a NUL within the value of a header MUST be refused, or be replaced by a blank before it reaches a function.",
-        "RFC 9110 section 5.5",
+        "A carriage return or a NUL within the value of a header MUST be refused, or be replaced by a blank before it reaches a function. A line feed alone may be taken for the end of a line.",
+        "RFC 9110 section 5.5; RFC 9112 section 2.2",
     ),
     must(
         "OFP-HRD-009",

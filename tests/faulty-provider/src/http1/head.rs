@@ -126,8 +126,6 @@ impl From<io::Error> for HeadError {
 /// What a reader takes although it should not; nothing, but for defects.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Leniency {
-    /// A line may end with a line feed alone.
-    pub(crate) bare_line_feed: bool,
     /// Lines end with both; a line feed alone is part of one.
     pub(crate) line_feed_in_value: bool,
     /// A header's value may hold NUL and carriage returns.
@@ -203,7 +201,7 @@ fn parse(bytes: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
         let line = line.unwrap_or_default();
         rest = behind.unwrap_or_default();
         let whole = line.strip_suffix(b"\r");
-        if whole.is_none() && !lenient.bare_line_feed && !lenient.line_feed_in_value {
+        if whole.is_none() && !lenient.line_feed_in_value {
             return Err(HeadError::Malformed("a line ends with a line feed alone"));
         }
         lines.push(whole.unwrap_or(line));
