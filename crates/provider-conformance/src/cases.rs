@@ -3,11 +3,13 @@
 mod auth;
 mod functions;
 mod general;
-mod info;
 mod hardening;
+mod info;
 mod invoke;
 mod metrics;
 mod scale;
+mod scale_zero;
+mod secrets;
 mod steps;
 mod streaming;
 mod upgrade;
@@ -40,6 +42,8 @@ pub fn all() -> Vec<Case> {
         invoke::timing::CASES,
         metrics::CASES,
         scale::CASES,
+        scale_zero::CASES,
+        secrets::CASES,
         streaming::CASES,
         upgrade::CASES,
     ];
