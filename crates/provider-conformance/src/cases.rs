@@ -6,6 +6,7 @@ mod general;
 mod hardening;
 mod info;
 mod invoke;
+mod logs;
 mod metrics;
 mod scale;
 mod scale_zero;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Case> {
         invoke::replies::CASES,
         invoke::requests::CASES,
         invoke::timing::CASES,
+        logs::CASES,
         metrics::CASES,
         scale::CASES,
         scale_zero::CASES,

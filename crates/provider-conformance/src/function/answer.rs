@@ -16,6 +16,8 @@ use super::tunnel;
 
 /// How much of a body `body=yes` gives back.
 const MOST_BODY: usize = 16 << 20;
+/// The longest line that is written.
+const MOST_LINE: usize = 16 << 20;
 /// The most of a pattern that is made at once.
 const PIECE: usize = 64 * 1024;
 
@@ -326,7 +328,16 @@ impl Call<'_> {
                 (&self.order.stderr, &self.state.stderr),
             ] {
                 let Some(text) = text else { continue };
-                let mut line = text.clone();
+                let mut line = match self.order.size {
+                    // A memory that others share is not filled by one order.
+                    Some(size) => text
+                        .iter()
+                        .copied()
+                        .cycle()
+                        .take(size.min(MOST_LINE))
+                        .collect(),
+                    None => text.clone(),
+                };
                 line.extend_from_slice(number.as_deref().unwrap_or_default().as_bytes());
                 line.push(b'\n');
                 let output = output.clone();

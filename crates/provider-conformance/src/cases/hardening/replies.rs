@@ -92,7 +92,7 @@ async fn a_reply_stays_one(cx: &Context) -> Result<(), Stop> {
         ),
         (
             "two line feeds in a header",
-            format!("text=abc&header=X-A%3Ab%0A%0A{injected}"),
+            format!("text=abc&keep=no&header=X-A%3Ab%0A%0A{injected}"),
         ),
     ] {
         let met = order(cx, &function, &format!("/do/text?{orders}")).await?;
