@@ -8,6 +8,7 @@ mod info;
 mod invoke;
 mod logs;
 mod metrics;
+mod namespaces;
 mod scale;
 mod scale_zero;
 mod secrets;
@@ -43,6 +44,9 @@ pub fn all() -> Vec<Case> {
         invoke::timing::CASES,
         logs::CASES,
         metrics::CASES,
+        namespaces::default::CASES,
+        namespaces::life::CASES,
+        namespaces::places::CASES,
         scale::CASES,
         scale_zero::CASES,
         secrets::CASES,
