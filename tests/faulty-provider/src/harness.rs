@@ -51,12 +51,11 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// Whether the kit is right: the requirement has failed, and no other one but those that
-    /// cannot hold where it does not.
+    /// Whether no other MUST has failed, but for those that cannot hold where this one's does not.
     #[must_use]
-    pub fn is_caught(&self) -> bool {
+    pub fn fails_alone(&self) -> bool {
         let along: BTreeSet<_> = self.defect.falls_along().iter().copied().collect();
-        self.found && self.others.iter().all(|id| along.contains(id.as_str()))
+        self.others.iter().all(|id| along.contains(id.as_str()))
     }
 }
 
@@ -122,7 +121,7 @@ pub async fn mutants(defects: Vec<Defect>, which: Cases) -> Vec<anyhow::Result<M
 impl fmt::Display for Mutant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (defect, id) = (self.defect, self.defect.found_by());
-        let verdict = if self.is_caught() { "found" } else { "MISSED" };
+        let verdict = if self.found { "found" } else { "MISSED" };
         write!(
             f,
             "{verdict:6} {id} {defect:28} {:6} ms",
