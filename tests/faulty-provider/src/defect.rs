@@ -57,6 +57,8 @@ impl Defect {
             Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => &["OFP-GEN-012"],
             // The interim head states a length, as only a final one may.
             Self::InterimIsFinal => &["OFP-GEN-016"],
+            // Every secret is read with it.
+            Self::SecretNewline => &["OFP-SEC-009"],
             // Nobody is there to answer.
             Self::HostileInputStops => &["OFP-HRD-001"],
             _ => &[],

@@ -23,7 +23,7 @@ const PASSWORD: &str = "a-password-of-the-harness";
 const SAMPLE: &[&str] = &["functions"];
 
 /// How many mutants run at the same time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 /// Which cases are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
