@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::client::{Case, Client};
+use crate::conformance;
 use crate::go;
 use crate::provider::Provider;
 use crate::walks::WALKS;
@@ -162,6 +163,8 @@ fn documentation() -> String {
             writeln!(text, "| `{typed}`{newer} | {} | {} |", case.does, case.exit).unwrap();
         }
     }
+    text.push('\n');
+    text.push_str(&conformance::documentation());
     text
 }
 

@@ -94,13 +94,17 @@ impl Drop for Provider {
     }
 }
 
-/// The binary of the same build; another package's, so cargo does not say where it is.
 pub(crate) fn program() -> PathBuf {
+    beside_us("faas-process")
+}
+
+/// A binary of the same build; another package's, so cargo does not say where it is.
+pub(crate) fn beside_us(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("faas-process");
+    let program = test.ancestors().nth(2).unwrap().join(name);
     assert!(
         program.is_file(),
-        "{} is not built: run cargo build --bin faas-process",
+        "{} is not built: run cargo build --bin {name}",
         program.display()
     );
     program
