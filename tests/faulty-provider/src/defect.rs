@@ -59,8 +59,6 @@ impl Defect {
             Self::InterimIsFinal => &["OFP-GEN-016"],
             // Every secret is read with it.
             Self::SecretNewline => &["OFP-SEC-009"],
-            // Nobody is there to answer.
-            Self::HostileInputStops => &["OFP-HRD-001"],
             _ => &[],
         }
     }

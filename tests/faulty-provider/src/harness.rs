@@ -67,13 +67,6 @@ pub fn declared() -> Declared {
     declared
 }
 
-/// Whether a case judges the requirement that must find this. A MUST without one fails elsewhere.
-#[must_use]
-pub fn is_covered(defect: Defect) -> bool {
-    let id = defect.found_by();
-    cases().iter().any(|case| case.requirements.contains(&id))
-}
-
 /// Runs cases against the provider without a defect.
 ///
 /// # Errors

@@ -4,11 +4,9 @@ use faulty_provider::Defect;
 use faulty_provider::harness::{self, Cases, Mutant};
 
 async fn all(which: Cases, holds: impl Fn(&Mutant) -> bool) {
-    let covered = Defect::ALL.iter().copied();
-    let covered: Vec<_> = covered.filter(|one| harness::is_covered(*one)).collect();
-    let count = covered.len();
-    let mutants = harness::mutants(covered, which).await;
-    assert_eq!(mutants.len(), count);
+    let mutants = harness::mutants(Defect::ALL.to_vec(), which).await;
+    let count = mutants.len();
+    assert_eq!(count, Defect::ALL.len());
     let missed: Vec<_> = mutants
         .into_iter()
         .map(Result::unwrap)
