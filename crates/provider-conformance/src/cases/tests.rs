@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::all;
-use crate::requirements::requirement;
+use crate::requirements::{requirement, requirements};
 
 #[test]
 fn every_case_names_requirements_that_there_are() {
@@ -21,4 +21,17 @@ fn no_two_cases_have_one_name() {
     for case in all() {
         assert!(names.insert(case.name), "{}", case.name);
     }
+}
+
+#[test]
+fn every_requirement_has_a_case() {
+    let cases = all();
+    let covered: BTreeSet<&str> = cases
+        .iter()
+        .flat_map(|case| case.requirements)
+        .copied()
+        .collect();
+    let ids = requirements().iter().map(|one| one.id);
+    let bare: Vec<&str> = ids.filter(|id| !covered.contains(id)).collect();
+    assert!(bare.is_empty(), "no case judges {bare:?}");
 }
