@@ -26,7 +26,14 @@ impl Met {
         refused && self.answers.len() <= 1 && self.is_closed()
     }
 
-    /// The same with exactly this status.
+    /// Whether it was turned down, by refusals or by a close; silence on an open connection is
+    /// neither.
+    fn is_turned_down(&self) -> bool {
+        let refused = self.answers.iter().all(|answer| answer.status() >= 400);
+        refused && (self.is_closed() || !self.answers.is_empty())
+    }
+
+    /// The same as `is_refused` with exactly this status.
     fn is_refused_with(&self, status: u16) -> bool {
         let same = |answer: &Answer| answer.status() == status;
         self.is_refused() && self.answers.first().is_some_and(same)
