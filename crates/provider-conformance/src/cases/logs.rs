@@ -310,7 +310,6 @@ async fn lines_are_followed(cx: &Context) -> Result<(), Stop> {
     for (value, line) in [("true", "first"), ("1", "second")] {
         let query = format!("&follow={value}&tail=-1");
         let mut connection = follow(cx, &path(&function, &query)).await?;
-        connection.set_limit(cx.timeouts().settle);
         // A provider that sends its header with the first line gets one.
         connection.set_limit(cx.timeouts().prompt);
         let mut head = connection.head("GET").await;
