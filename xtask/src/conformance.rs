@@ -91,7 +91,13 @@ const NO_PROVIDERS: [&str; 1] = ["fwatchdog"];
 /// # Errors
 /// When something does not build or start.
 pub(crate) fn run(runner: &Runner, arguments: &Arguments) -> Result<ExitCode> {
-    runner.run(cargo(&["build"]).args(SELECTION).arg("--bins"))?;
+    // The examples are small, and with them cargo takes the features of tests too: what the stage
+    // `test` has built is not built once more with fewer.
+    runner.run(
+        cargo(&["build"])
+            .args(SELECTION)
+            .args(["--bins", "--examples"]),
+    )?;
     if arguments.spec {
         let text = output(Command::new(kit()).arg("spec"))?;
         fs::write(root().join("SPEC.md"), text + "\n")?;
