@@ -21,7 +21,12 @@ use crate::case::Case;
 /// Every case of the kit.
 #[must_use]
 pub fn all() -> Vec<Case> {
+    // Those that wait first, so that nobody waits for them in the end.
     let lists = [
+        invoke::timing::CASES,
+        upgrade::CASES,
+        streaming::CASES,
+        hardening::limits::CASES,
         auth::CASES,
         functions::environment::CASES,
         functions::life::CASES,
@@ -34,14 +39,12 @@ pub fn all() -> Vec<Case> {
         general::http::CASES,
         general::refusals::CASES,
         info::CASES,
-        hardening::limits::CASES,
         hardening::replies::CASES,
         hardening::requests::CASES,
         hardening::secrecy::CASES,
         invoke::failures::CASES,
         invoke::replies::CASES,
         invoke::requests::CASES,
-        invoke::timing::CASES,
         logs::CASES,
         metrics::CASES,
         namespaces::default::CASES,
@@ -50,8 +53,6 @@ pub fn all() -> Vec<Case> {
         scale::CASES,
         scale_zero::CASES,
         secrets::CASES,
-        streaming::CASES,
-        upgrade::CASES,
     ];
     lists.concat()
 }

@@ -220,6 +220,7 @@ defects! {
 
     // Streaming.
     StreamHeldBack: "OFP-STR-001", "Replies are held back until their end.";
+    StreamOneBehind: "OFP-STR-001", "A piece of a reply is held back until the next one comes.";
     OnlyEventStreams: "OFP-STR-002", "Replies are held back until their end unless `Accept` names a stream.";
     StreamNeverEnds: "OFP-STR-006", "The end of a chunked reply is not passed on.";
     StreamBreakEndsCleanly: "OFP-STR-007", "With `Accept: text/event-stream` a reply that breaks off ends as if it were whole.";
@@ -368,7 +369,9 @@ defects! {
     BadChunkEnds: "OFP-HRD-009", "A chunk whose size is none ends the body.";
     EarlyEndIsEnd: "OFP-HRD-010", "A body that ends too early reaches the function as complete.";
     TargetCut: "OFP-HRD-011", "A target is read up to a blank in it.";
+    TargetUnanswered: "OFP-HRD-011", "A request with a blank in its target gets no answer, and its connection stays open.";
     AnyVersion: "OFP-HRD-012", "A request of HTTP/2.0 is served.";
+    GarbageUnanswered: "OFP-HRD-012", "What is no HTTP gets no answer, and its connection stays open.";
     DotsResolved: "OFP-HRD-013", "Segments of dots lead out of the function.";
     ReplyFirstLength: "OFP-HRD-017", "Of two lengths of a reply the first counts.";
     ReplyWithBoth: "OFP-HRD-018", "A reply with chunks and a length reaches the caller with both.";

@@ -120,8 +120,22 @@ async fn read_head(
         Ok(Ok(head)) => Ok(Some(head)),
         Ok(Err(HeadError::Ended | HeadError::Broken)) | Err(_) => Ok(None),
         Ok(Err(HeadError::TooLarge)) => Err(Answer::text(431, "the header is too large")),
-        Ok(Err(HeadError::Malformed(what))) => Err(Answer::text(400, what)),
+        Ok(Err(HeadError::Target(_))) if inner.has(Defect::TargetUnanswered) => {
+            silence(reader).await
+        }
+        Ok(Err(HeadError::NoHttp(_))) if inner.has(Defect::GarbageUnanswered) => {
+            silence(reader).await
+        }
+        Ok(Err(HeadError::Malformed(what) | HeadError::Target(what) | HeadError::NoHttp(what))) => {
+            Err(Answer::text(400, what))
+        }
     }
+}
+
+/// Neither answers nor closes (a defect).
+async fn silence(reader: &mut Reader<OwnedReadHalf>) -> Result<Option<Head>, Answer> {
+    reader.closed().await;
+    Ok(None)
 }
 
 /// Answers a request that cannot be understood, and closes.

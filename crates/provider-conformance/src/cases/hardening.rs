@@ -7,6 +7,7 @@ pub(super) mod secrecy;
 
 use serde_json::Value;
 
+use super::steps::together;
 use crate::context::{Context, Function, Stop};
 use crate::wire::{Answer, WireError};
 
@@ -62,8 +63,18 @@ impl Met {
     }
 }
 
-/// Sends bytes as they are, and reads whatever is answered.
+/// Sends bytes as they are, and reads what is answered until it is known whether they were taken or
+/// turned down: up to the first answer that is no refusal, an end, or silence.
 async fn throw(cx: &Context, bytes: &[u8]) -> Result<Met, Stop> {
+    throw_while(cx, bytes, |last| last.status() >= 400).await
+}
+
+/// The same, reading on for as long as this holds of the last answer.
+async fn throw_while(
+    cx: &Context,
+    bytes: &[u8],
+    more: impl Fn(&Answer) -> bool,
+) -> Result<Met, Stop> {
     let mut connection = cx.connect().await?;
     connection.set_limit(cx.timeouts().prompt);
     // A provider may close before it has read everything.
@@ -72,7 +83,7 @@ async fn throw(cx: &Context, bytes: &[u8]) -> Result<Met, Stop> {
         answers: Vec::new(),
         end: None,
     };
-    while met.answers.len() < 4 {
+    while met.answers.len() < 4 && met.answers.last().is_none_or(&more) {
         match connection.answer("POST").await {
             Ok(answer) => met.answers.push(answer),
             Err(WireError::Late { .. }) => break,
@@ -83,6 +94,15 @@ async fn throw(cx: &Context, bytes: &[u8]) -> Result<Met, Stop> {
         }
     }
     Ok(met)
+}
+
+/// Throws each of these, at the same time, over connections of their own.
+async fn throw_each<T>(cx: &Context, all: Vec<(T, String)>) -> Result<Vec<(T, Met)>, Stop> {
+    let thrown = all.into_iter().map(|(what, bytes)| async move {
+        let met = throw(cx, bytes.as_bytes()).await?;
+        Ok((what, met))
+    });
+    together(thrown).await.into_iter().collect()
 }
 
 /// The path of a function with what follows, below the path of the target.

@@ -66,8 +66,8 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-HRD-011",
         Profile::Hardening,
-        "A request target with a blank, a control character or a bad percent-encoding in it MUST NOT be taken for another target: it is refused with 400 or 404, or reaches the function as it is.",
-        "RFC 9112 section 3.2",
+        "A request target with a blank, a control character or a bad percent-encoding in it MUST NOT be taken for another one: the request is refused with 400 to 499 or 505, redirected to the same target well encoded, or its connection closed; or it reaches the function with that target, or with the same one well encoded.",
+        "RFC 9112 section 3",
     ),
     must(
         "OFP-HRD-012",

@@ -150,7 +150,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-INV-025",
         Profile::Core,
-        "The body of the reply MUST reach the caller byte for byte: none, one byte, 8 MiB of any bytes, of stated length, chunked, or ended by the close of the connection.",
+        "The body of the reply MUST reach the caller byte for byte, of stated length, chunked, or ended by the close of the connection: none, one byte, up to 8 MiB of any bytes.",
         "faas-cli invoke; RFC 9112 section 6",
     ),
     should(

@@ -115,6 +115,10 @@ pub(crate) enum HeadError {
     TooLarge,
     /// What is wrong with it.
     Malformed(&'static str),
+    /// The same, where it is the target.
+    Target(&'static str),
+    /// The same, where it does not begin as HTTP does.
+    NoHttp(&'static str),
 }
 
 impl From<io::Error> for HeadError {
@@ -230,20 +234,18 @@ fn parse(bytes: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
 
 fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
     if line.iter().any(|byte| byte.is_ascii_control()) {
-        return Err(HeadError::Malformed(
-            "the first line has a control character",
-        ));
+        return Err(HeadError::NoHttp("the first line has a control character"));
     }
     let mut parts = line.splitn(3, |byte| *byte == b' ');
     let mut next = || parts.next().unwrap_or_default();
     let (first, second, mut third) = (next(), next(), next());
     if first.is_empty() || second.is_empty() {
-        return Err(HeadError::Malformed("the first line is none of HTTP"));
+        return Err(HeadError::NoHttp("the first line is none of HTTP"));
     }
     let is_reply = first.starts_with(b"HTTP/");
     if !is_reply && third.contains(&b' ') {
         if !lenient.blank_in_target {
-            return Err(HeadError::Malformed("there is a blank in the target"));
+            return Err(HeadError::Target("there is a blank in the target"));
         }
         third = third
             .rsplit(|byte| *byte == b' ')
@@ -251,7 +253,7 @@ fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
             .unwrap_or_default();
     }
     if !is_reply && !first.iter().all(|byte| is_token(*byte)) {
-        return Err(HeadError::Malformed("the method is none"));
+        return Err(HeadError::NoHttp("the method is none"));
     }
     Ok(Head {
         first: String::from_utf8_lossy(first).into_owned(),

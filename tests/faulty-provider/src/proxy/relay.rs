@@ -71,13 +71,10 @@ async fn reply_head(
         };
         let head = match read {
             Ok(head) if head.first.starts_with("HTTP/1.") && head.status() >= 100 => head,
-            Ok(_) | Err(HeadError::Malformed(_) | HeadError::TooLarge) => {
-                return Err(garbage(call));
-            }
             Err(HeadError::Ended) => return Err(closed(call)),
-            // Bytes that are no head, and then the end.
-            Err(HeadError::Broken) if from.has_more() => return Err(garbage(call)),
-            Err(HeadError::Broken) => return Err(closed(call)),
+            Err(HeadError::Broken) if !from.has_more() => return Err(closed(call)),
+            // Among others bytes that are no head, and then the end.
+            Ok(_) | Err(_) => return Err(garbage(call)),
         };
         let status = head.status();
         if !(100..200).contains(&status) || status == 101 {
@@ -292,6 +289,12 @@ async fn pieces(
         }
         if holds {
             held.extend_from_slice(&piece);
+            continue;
+        }
+        if call.has(Defect::StreamOneBehind) && framing == Framing::Chunked {
+            if let Some(earlier) = before.replace(piece) {
+                write_piece(to, framing, &earlier).await.map_err(drop)?;
+            }
             continue;
         }
         if call.has(Defect::PiecesSwapped) && framing == Framing::Chunked {

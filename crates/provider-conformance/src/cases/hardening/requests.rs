@@ -1,12 +1,13 @@
 //! Requests that are not as HTTP has them.
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{calls, follower, head, path, throw};
+use super::{calls, follower, head, path, throw, throw_each, throw_while};
 use crate::case::Case;
 use crate::cases;
-use crate::context::{Context, Stop};
-use crate::wire::Request;
+use crate::context::{Context, Function, Stop};
+use crate::wire::{Answer, Request, WireError};
 
 pub(in crate::cases) const CASES: &[Case] = cases! { "hardening";
     chunks_and_a_length: ["OFP-HRD-001"],
@@ -36,7 +37,7 @@ async fn chunks_and_a_length(cx: &Context) -> Result<(), Stop> {
     ] {
         let next = follower(cx, &function, "behind");
         let bytes = format!("{start}{lines}\r\n3\r\nabc\r\n0\r\n\r\n{next}");
-        let met = throw(cx, bytes.as_bytes()).await?;
+        let met = throw_while(cx, bytes.as_bytes(), |_| true).await?;
         let by_chunks = met.echo().is_some_and(|echo| size(&echo) == Some(3));
         let good = met.is_refused() || by_chunks && met.answers.len() == 1 && met.is_closed();
         cx.check("OFP-HRD-001", good, || {
@@ -49,7 +50,7 @@ async fn chunks_and_a_length(cx: &Context) -> Result<(), Stop> {
 async fn lengths_that_are_none(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let start = head(cx, "POST", &path(cx, &function, "/do/echo"));
-    for lines in [
+    let lines = [
         "Content-Length: 3\r\nContent-Length: 4",
         "Content-Length: 4\r\nContent-Length: 3",
         "Content-Length: 3, 4",
@@ -58,8 +59,11 @@ async fn lengths_that_are_none(cx: &Context) -> Result<(), Stop> {
         "Content-Length: 0x3",
         "Content-Length: 3a",
         "Content-Length: three",
-    ] {
-        let met = throw(cx, format!("{start}{lines}\r\n\r\nabc").as_bytes()).await?;
+    ];
+    let each = lines
+        .into_iter()
+        .map(|lines| (lines, format!("{start}{lines}\r\n\r\nabc")));
+    for (lines, met) in throw_each(cx, each.collect()).await? {
         cx.check("OFP-HRD-002", met.is_refused_with(400), || {
             format!("{lines:?}: {}", met.shown())
         });
@@ -70,7 +74,7 @@ async fn lengths_that_are_none(cx: &Context) -> Result<(), Stop> {
 async fn encodings_that_are_none(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let start = head(cx, "POST", &path(cx, &function, "/do/echo"));
-    for line in [
+    let lines = [
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding: identity",
         "Transfer-Encoding: chunked-not",
@@ -80,12 +84,12 @@ async fn encodings_that_are_none(cx: &Context) -> Result<(), Stop> {
         "Transfer-Encoding : chunked",
         "Transfer-Encoding:\tchunked",
         "TRANSFER-ENCODING: CHUNKED",
-    ] {
-        let met = throw(
-            cx,
-            format!("{start}{line}\r\n\r\n3\r\nabc\r\n0\r\n\r\n").as_bytes(),
-        )
-        .await?;
+    ];
+    let body = "3\r\nabc\r\n0\r\n\r\n";
+    let each = lines
+        .into_iter()
+        .map(|line| (line, format!("{start}{line}\r\n\r\n{body}")));
+    for (line, met) in throw_each(cx, each.collect()).await? {
         // Read as what it may be taken for, or refused.
         let by_chunks = met.echo().is_some_and(|echo| size(&echo) == Some(3));
         cx.check("OFP-HRD-003", by_chunks || met.is_refused(), || {
@@ -99,19 +103,19 @@ async fn what_follows_a_refusal_is_not_run(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let target = path(cx, &function, "/do/echo");
     let start = head(cx, "POST", &target);
-    for (number, hostile) in [
+    let hostile = [
         format!("{start}Content-Length: 3\r\nContent-Length: 4\r\n\r\n"),
         format!("{start}Transfer-Encoding: xchunked\r\n\r\n"),
         format!("{start}X-A : b\r\n\r\n"),
         format!("GET {target} HTTP/1.1\r\n\r\n"),
         format!("{start}Content-Length: 3a\r\n\r\n"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    let each = hostile.into_iter().enumerate().map(|(number, hostile)| {
         let id = format!("behind-{number}");
-        let next = follower(cx, &function, &id);
-        let met = throw(cx, format!("{hostile}{next}").as_bytes()).await?;
+        let bytes = format!("{hostile}{}", follower(cx, &function, &id));
+        ((id, hostile), bytes)
+    });
+    for ((id, hostile), met) in throw_each(cx, each.collect()).await? {
         let refused = met
             .answers
             .first()
@@ -127,13 +131,13 @@ async fn what_follows_a_refusal_is_not_run(cx: &Context) -> Result<(), Stop> {
 async fn one_host(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let target = path(cx, &function, "/");
-    for bytes in [
+    let each = [
         format!("GET {target} HTTP/1.1\r\n\r\n"),
         format!("{}Host: other\r\n\r\n", head(cx, "GET", &target)),
         "GET /system/info HTTP/1.1\r\n\r\n".to_owned(),
-    ] {
-        let met = throw(cx, bytes.as_bytes()).await?;
-        let first = met.answers.first().map(crate::wire::Answer::status);
+    ];
+    for (bytes, met) in throw_each(cx, each.map(|bytes| (bytes.clone(), bytes)).to_vec()).await? {
+        let first = met.answers.first().map(Answer::status);
         cx.check("OFP-HRD-005", first == Some(400), || {
             format!("{bytes:?}: {}", met.shown())
         });
@@ -145,7 +149,7 @@ async fn header_lines_that_are_none(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let start = head(cx, "GET", &path(cx, &function, "/do/echo"));
     let met = throw(cx, format!("{start}X-A : b\r\n\r\n").as_bytes()).await?;
-    let first = met.answers.first().map(crate::wire::Answer::status);
+    let first = met.answers.first().map(Answer::status);
     cx.check("OFP-HRD-006", first == Some(400), || met.shown());
 
     let received = |echo: &Value| -> Option<String> {
@@ -159,7 +163,7 @@ async fn header_lines_that_are_none(cx: &Context) -> Result<(), Stop> {
     let met = throw(cx, format!("{start}X-A: a\r\n b\r\n\r\n").as_bytes()).await?;
     let value = met.echo().as_ref().and_then(received).unwrap_or_default();
     let unfolded = value.split_whitespace().eq(["a", "b"]) && !value.contains(['\r', '\n']);
-    let first = met.answers.first().map(crate::wire::Answer::status);
+    let first = met.answers.first().map(Answer::status);
     cx.check("OFP-HRD-007", first == Some(400) || unfolded, || {
         format!("a folded line: {}", met.shown())
     });
@@ -178,22 +182,22 @@ async fn header_lines_that_are_none(cx: &Context) -> Result<(), Stop> {
 
 async fn chunks_that_are_none(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
-    for (number, hostile) in [
+    let hostile = [
         "zz\r\nab\r\n0\r\n\r\n",
         "\r\nab\r\n0\r\n\r\n",
         "-1\r\nab\r\n0\r\n\r\n",
         "0x2\r\nab\r\n0\r\n\r\n",
         "10000000000000002\r\nab\r\n0\r\n\r\n",
         "2\r\nabc\r\n0\r\n\r\n",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    let each = hostile.into_iter().enumerate().map(|(number, hostile)| {
         let id = format!("chunk-{number}");
         let target = path(cx, &function, &format!("/do/echo?id={id}"));
         let start = head(cx, "POST", &target);
         let bytes = format!("{start}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n{hostile}");
-        let met = throw(cx, bytes.as_bytes()).await?;
+        ((id, hostile), bytes)
+    });
+    for ((id, hostile), met) in throw_each(cx, each.collect()).await? {
         never_complete(cx, &function, "OFP-HRD-009", &id, || {
             format!("with the chunk {hostile:?}: {}", met.shown())
         })
@@ -228,7 +232,7 @@ async fn bodies_that_end_too_early(cx: &Context) -> Result<(), Stop> {
 /// Judges that no call with this id has a body that is complete.
 async fn never_complete(
     cx: &Context,
-    function: &crate::context::Function,
+    function: &Function,
     id: &'static str,
     call: &str,
     what: impl Fn() -> String,
@@ -244,24 +248,41 @@ async fn never_complete(
     Ok(())
 }
 
+/// Whether a status says that the request was at fault; 505 where a blank in its target makes what
+/// follows the version.
+fn is_fault_of_the_request(status: u16) -> bool {
+    (400..500).contains(&status) || status == 505
+}
+
 async fn targets_that_are_none(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
-    for rest in [
+    let each = [
         "/do/echo x",
         "/do/echo\tx",
         "/do/echo\u{1}",
         "/do/echo?a=%zz",
         "/do%",
         "/%zz",
-    ] {
-        let target = path(cx, &function, rest);
-        let met = throw(cx, format!("{}\r\n", head(cx, "GET", &target)).as_bytes()).await?;
+    ];
+    let each = each.into_iter().map(|rest| {
+        let start = head(cx, "GET", &path(cx, &function, rest));
+        (rest, format!("{start}Connection: close\r\n\r\n"))
+    });
+    for (rest, met) in throw_each(cx, each.collect()).await? {
+        // With what is wrong in it percent-encoded it is still the same.
+        let decoded = |target: &str| percent_decode_str(target).collect::<Vec<u8>>();
         let same = met.echo().is_some_and(|echo| {
             let received = echo.get("target").and_then(Value::as_str);
-            received == Some(rest)
+            received.is_some_and(|received| decoded(received) == decoded(rest))
         });
-        let refused = met.is_turned_down();
-        cx.check("OFP-HRD-011", refused || same, || {
+        let first = met.answers.first();
+        let redirected = first.is_some_and(|first| {
+            let to = first.header("location").unwrap_or_default();
+            matches!(first.status(), 301 | 308) && decoded(&to).ends_with(&decoded(rest))
+        });
+        let mut statuses = met.answers.iter().map(Answer::status);
+        let refused = met.is_turned_down() && statuses.all(is_fault_of_the_request);
+        cx.check("OFP-HRD-011", refused || redirected || same, || {
             format!("{rest:?} behind the name of a function: {}", met.shown())
         });
     }
@@ -272,15 +293,15 @@ async fn what_is_no_http(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
     let target = path(cx, &function, "/");
     let host = &cx.address().host;
-    for bytes in [
+    let each = [
         format!("GET {target} HTTP/2.0\r\nHost: {host}\r\n\r\n"),
         format!("GET {target} HTTP/9.1\r\nHost: {host}\r\n\r\n"),
         format!("GET {target} HTCPCP/1.1\r\nHost: {host}\r\n\r\n"),
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}\r\n\r\n".to_owned(),
         "EHLO provider\r\n\r\n".to_owned(),
         "{\"no\": \"request\"}\r\n\r\n".to_owned(),
-    ] {
-        let met = throw(cx, bytes.as_bytes()).await?;
+    ];
+    for (bytes, met) in throw_each(cx, each.map(|bytes| (bytes.clone(), bytes)).to_vec()).await? {
         cx.check("OFP-HRD-012", met.is_turned_down(), || {
             format!("{bytes:?}: {}", met.shown())
         });
@@ -289,9 +310,9 @@ async fn what_is_no_http(cx: &Context) -> Result<(), Stop> {
     let health = cx.try_send(Request::get("/healthz")).await;
     let serves = [&call, &health]
         .into_iter()
-        .all(|answer| answer.as_ref().is_ok_and(crate::wire::Answer::is_success));
+        .all(|answer| answer.as_ref().is_ok_and(Answer::is_success));
     cx.check("OFP-HRD-022", serves, || {
-        let shown = |answer: &Result<crate::wire::Answer, crate::wire::WireError>| match answer {
+        let shown = |answer: &Result<Answer, WireError>| match answer {
             Ok(answer) => answer.shown(),
             Err(error) => error.to_string(),
         };
@@ -306,7 +327,7 @@ async fn dots_do_not_lead_out(cx: &Context) -> Result<(), Stop> {
     let other = cx.function().await?;
     let beside = format!("{}.{}", other.name, other.namespace);
     let called = cx.get(&other.path("/do/identity")).await?;
-    let replica = |answer: &crate::wire::Answer| {
+    let replica = |answer: &Answer| {
         let told = answer.json().unwrap_or_default();
         told.get("replica")
             .and_then(Value::as_str)

@@ -1,5 +1,6 @@
 //! Calls at the same time, replies that come early, late, or after others.
 
+use super::super::steps::together;
 use super::{bytes, echo, text};
 use crate::case::Case;
 use crate::cases;
@@ -24,7 +25,7 @@ async fn calls_at_the_same_time_get_their_own_replies(cx: &Context) -> Result<()
         let path = function.path(&order);
         async move { (wanted, cx.get(&path).await) }
     });
-    for (wanted, answer) in join_all(calls).await {
+    for (wanted, answer) in together(calls).await {
         let answer = answer?;
         cx.check("OFP-INV-043", answer.text() == wanted, || {
             format!(
@@ -34,32 +35,6 @@ async fn calls_at_the_same_time_get_their_own_replies(cx: &Context) -> Result<()
         });
     }
     Ok(())
-}
-
-/// Runs all of them at the same time.
-async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures
-        .into_iter()
-        .map(|one| (Box::pin(one), None))
-        .collect();
-    std::future::poll_fn(|context| {
-        let mut waiting = false;
-        for (future, done) in &mut running {
-            if done.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(output) => *done = Some(output),
-                    std::task::Poll::Pending => waiting = true,
-                }
-            }
-        }
-        if waiting {
-            std::task::Poll::Pending
-        } else {
-            std::task::Poll::Ready(())
-        }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, done)| done).collect()
 }
 
 async fn a_call_that_expects_is_not_left_waiting(cx: &Context) -> Result<(), Stop> {
