@@ -273,6 +273,7 @@ defects! {
     SecretDeleteIs204: "OFP-SEC-016", "Deleting a secret is answered with 204.";
     SecretDeleteOfNothingIs500: "OFP-SEC-017", "Deleting a secret that is not there is answered with 500, with a path of the host.";
     SecretDeleteUnchecked: "OFP-SEC-019", "Names of secrets are not checked when they are deleted.";
+    SecretRefusedYetDeleted: "OFP-SEC-019", "Deleting a secret by a path to it is refused, and done.";
     SecretNamespaceUnchecked: "OFP-SEC-019", "Namespaces of secrets are not checked.";
     SecretNameUnchecked: "OFP-SEC-019", "Names of secrets are not checked.";
 

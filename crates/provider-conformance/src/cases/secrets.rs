@@ -8,6 +8,7 @@ use super::steps::{asked, together};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Created, Function, Stop};
+use crate::requirement::Profile;
 use crate::wire::{Answer, Request};
 
 pub(super) const CASES: &[Case] = cases! { "secrets";
@@ -21,7 +22,8 @@ pub(super) const CASES: &[Case] = cases! { "secrets";
     a_secret_is_created_once: ["OFP-SEC-011", "OFP-SEC-012"],
     what_does_not_exist_is_neither_changed_nor_deleted: ["OFP-SEC-014", "OFP-SEC-017"],
     a_changed_secret_is_read_after_a_deployment: ["OFP-SEC-015"],
-    a_secret_has_a_name: ["OFP-SEC-018", "OFP-SEC-019"],
+    a_secret_has_a_name: ["OFP-SEC-018"],
+    a_name_that_leads_out_changes_nothing: ["OFP-SEC-019"],
     a_function_needs_secrets_that_there_are: ["OFP-SEC-020"],
     of_requests_at_once_one_creates: ["OFP-SEC-021"],
 };
@@ -333,22 +335,56 @@ async fn a_secret_has_a_name(cx: &Context) -> Result<(), Stop> {
             format!("POST with {body} was answered with {}", answer.shown())
         });
     }
-    let name = cx.name();
+    Ok(())
+}
+
+async fn a_name_that_leads_out_changes_nothing(cx: &Context) -> Result<(), Stop> {
+    let id = "OFP-SEC-019";
+    if !cx.declares(Profile::Secrets) {
+        cx.not_applicable(id, "the provider does not declare `secrets`");
+        return Ok(());
+    }
+    let (kept, other) = (cx.name(), cx.name());
+    create(cx, &json!({"name": kept, "value": "kept inside"})).await?;
+    let default = provider_types::DEFAULT_NAMESPACE;
     for method in ["POST", "PUT", "DELETE"] {
         for body in [
-            json!({"name": format!("../{name}"), "value": "outside"}),
-            json!({"name": format!("a/{name}"), "value": "outside"}),
+            json!({"name": format!("../{other}"), "value": "outside"}),
+            json!({"name": format!("a/{other}"), "value": "outside"}),
             json!({"name": "..", "value": "outside"}),
-            json!({"name": name, "namespace": "../x", "value": "outside"}),
-            json!({"name": name, "namespace": "a/b", "value": "outside"}),
-            json!({"name": name, "namespace": "..", "value": "outside"}),
+            json!({"name": format!("../{default}/{kept}"), "value": "outside"}),
+            json!({"name": format!("a/../{kept}"), "value": "outside"}),
+            json!({"name": other, "namespace": "../x", "value": "outside"}),
+            json!({"name": other, "namespace": "a/b", "value": "outside"}),
+            json!({"name": other, "namespace": "..", "value": "outside"}),
+            json!({"name": kept, "namespace": format!("../{default}"), "value": "outside"}),
         ] {
             let answer = tell(cx, method, &body).await?;
-            let refused = (400..500).contains(&answer.status());
-            cx.check("OFP-SEC-019", refused, || {
+            cx.check(id, answer.is_refusal(), || {
                 format!("{method} with {body} was answered with {}", answer.shown())
             });
         }
+    }
+    let (answer, entries) = list(cx).await?;
+    let entries = entries.unwrap_or_default();
+    let names: Vec<&str> = entries.iter().filter_map(name_of).collect();
+    let made = names.iter().find(|name| name.contains(&other));
+    cx.check(id, made.is_none() && names.contains(&&*kept), || {
+        format!(
+            "after creations, changes and deletions by names that lead out, the secret {kept} \
+             should be there and none of {other}: {}",
+            answer.shown()
+        )
+    });
+    if names.contains(&&*kept) {
+        let function = function_with(cx, &[&kept]).await?;
+        let value = read(cx, &function, &kept).await?;
+        cx.check(id, value.as_deref() == Some(b"kept inside"), || {
+            let value = value.as_deref().map(String::from_utf8_lossy);
+            format!(
+                "after that the secret {kept}, \"kept inside\", reaches a function as {value:?}"
+            )
+        });
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-SEC-019",
         Profile::Hardening,
-        "A name that would leave the place of secrets (`../x`, `a/b`, `..`) MUST be refused with 400 to 499 on every verb, in `name` and in `namespace`.",
+        "A name that would leave the place of secrets (`../x`, `a/b`, `..`) MUST be refused with 400 to 499 on every verb, in `name` and in `namespace`, and change no secret.",
         "faasd checks neither on DELETE, nor the namespace ever",
     ),
     should(

@@ -89,6 +89,11 @@ pub(super) fn update(inner: &Arc<Inner>, request: &Request) -> Answered {
 pub(super) fn delete(inner: &Arc<Inner>, request: &Request) -> Answered {
     let body = object(inner, request)?;
     let mut state = inner.state();
+    if inner.has(Defect::SecretRefusedYetDeleted) {
+        let name = body.text("name")?;
+        let last = name.rsplit_once('/').map(|(_, last)| last.to_owned());
+        last.and_then(|last| state.secrets.remove(&(DEFAULT_NAMESPACE.to_owned(), last)));
+    }
     let key = if inner.has(Defect::SecretDeleteUnchecked) {
         (DEFAULT_NAMESPACE.to_owned(), body.text("name")?)
     } else {
