@@ -101,9 +101,8 @@ impl Context {
     pub(crate) fn new(shared: Arc<Shared>, declared: &'static [&'static str]) -> Self {
         let recorder = Recorder::new();
         if let Some(credentials) = &shared.target.credentials {
-            match credentials {
-                Credentials::Basic { password, .. } => recorder.hide(password.as_bytes()),
-                Credentials::Bearer(token) => recorder.hide(token.as_bytes()),
+            for secret in credentials.secrets() {
+                recorder.hide(secret.as_bytes());
             }
         }
         Self {
@@ -431,6 +430,11 @@ impl Context {
         self.judge.notes()
     }
 
+    /// The text without the credentials of the run and the values of secrets.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        self.recorder.redacted(text)
+    }
+
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.recorder.exchanges()
     }
@@ -440,7 +444,7 @@ impl Context {
         let mut left = Vec::new();
         for created in self.created.take_reversed() {
             if let Err(problem) = remove(self, &created).await {
-                left.push(problem);
+                left.push(self.redacted(&problem));
             }
         }
         left

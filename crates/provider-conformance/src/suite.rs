@@ -169,7 +169,7 @@ pub async fn sweep(target: &Target) -> Result<Swept, RunError> {
     for created in found {
         match remove(&cx, &created).await {
             Ok(()) => swept.removed.push(created),
-            Err(problem) => swept.left.push(problem),
+            Err(problem) => swept.left.push(cx.redacted(&problem)),
         }
     }
     Ok(swept)

@@ -41,6 +41,14 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// What must not be shown, in every form in which it is sent.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        match self {
+            Self::Basic { user, password } => vec![password.clone(), encoded(user, password)],
+            Self::Bearer(token) => vec![token.clone()],
+        }
+    }
+
     /// The value of `Authorization`.
     pub(crate) fn header(&self) -> String {
         match self {
@@ -52,10 +60,12 @@ impl Credentials {
 
 /// The value of `Authorization` for a user and a password. RFC 7617 2.
 pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", encoded(user, password))
+}
+
+fn encoded(user: &str, password: &str) -> String {
     use base64::Engine as _;
-    let pair = format!("{user}:{password}");
-    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-    format!("Basic {encoded}")
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
 }
 
 impl Target {

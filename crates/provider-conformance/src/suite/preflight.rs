@@ -71,7 +71,7 @@ pub(super) async fn look(shared: &Shared) -> Result<Info, RunError> {
     if !lists && !informs {
         return Err(RunError::NoProvider {
             url,
-            answer: functions.shown(),
+            answer: cx.redacted(&functions.shown()),
         });
     }
     let object = object.unwrap_or_default();
@@ -102,6 +102,6 @@ pub(super) fn stopped(stop: Stop, cx: &Context) -> RunError {
             url: cx.address().to_string(),
             source,
         },
-        stop => RunError::Kit(stop.to_string()),
+        stop => RunError::Kit(cx.redacted(&stop.to_string())),
     }
 }

@@ -155,7 +155,13 @@ async fn one(case: Case, shared: Arc<Shared>, keep: bool) -> Done {
     let (notes, exchanges) = (cx.notes(), cx.exchanges());
     let left = if keep { Vec::new() } else { cx.clean().await };
     let silent = matches!(ended, Err(Stop::Provider { .. }));
-    let judged = judged(&case, &shared, &notes, ended.as_ref().err());
+    let mut judged = judged(&case, &shared, &notes, ended.as_ref().err());
+    let redacted = |texts: Vec<String>| -> Vec<String> {
+        texts.iter().map(|text| cx.redacted(text)).collect()
+    };
+    for one in judged.values_mut() {
+        one.reasons = redacted(std::mem::take(&mut one.reasons));
+    }
     let status = judged.values().map(|one| one.status).max();
     let status = status.unwrap_or(Status::Pass);
     let failed = status > Status::Pass;
@@ -165,9 +171,9 @@ async fn one(case: Case, shared: Arc<Shared>, keep: bool) -> Done {
             status,
             duration_ms,
             judged,
-            stopped: ended.err().map(|stop| stop_text(&stop)),
+            stopped: ended.err().map(|stop| cx.redacted(&stop_text(&stop))),
             retries: notes.retries,
-            notes: notes.notes,
+            notes: redacted(notes.notes),
             exchanges: if failed { exchanges } else { Vec::new() },
         },
         left,

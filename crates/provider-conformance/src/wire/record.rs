@@ -137,6 +137,12 @@ impl Recorder {
         })
     }
 
+    /// The text without what must not be shown.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        let bytes = self.with(|kept| without(text.as_bytes().to_vec(), &kept.hidden));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Something that was said, for tests of what is made of it.
     #[cfg(test)]
     pub(crate) fn sample(&self, bytes: &[u8]) {
@@ -150,13 +156,9 @@ impl Recorder {
 }
 
 fn shown(bytes: &[u8], hidden: &[Vec<u8>]) -> String {
-    let body = super::body::find(bytes, b"\r\n\r\n").map_or(0, |at| at + 4);
-    let mut bytes = bytes.get(..body + BODY).unwrap_or(bytes).to_vec();
-    for secret in hidden {
-        while let Some(at) = super::body::find(&bytes, secret) {
-            bytes.splice(at..at + secret.len(), *b"***");
-        }
-    }
+    let bytes = without(bytes.to_vec(), hidden);
+    let body = super::body::find(&bytes, b"\r\n\r\n").map_or(0, |at| at + 4);
+    let bytes = bytes.get(..body + BODY).unwrap_or(&bytes);
     let mut text = String::new();
     let mut after_return = false;
     for chunk in bytes.utf8_chunks() {
@@ -179,6 +181,15 @@ fn shown(bytes: &[u8], hidden: &[Vec<u8>]) -> String {
         }
     }
     without_credentials(&text)
+}
+
+fn without(mut bytes: Vec<u8>, hidden: &[Vec<u8>]) -> Vec<u8> {
+    for secret in hidden {
+        while let Some(at) = super::body::find(&bytes, secret) {
+            bytes.splice(at..at + secret.len(), *b"***");
+        }
+    }
+    bytes
 }
 
 fn without_credentials(text: &str) -> String {
@@ -217,6 +228,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("aUthorization: ***"), "{text}");
+        assert_eq!(recorder.redacted("it says hunter22"), "it says ***");
     }
 
     #[test]

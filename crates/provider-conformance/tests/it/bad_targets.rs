@@ -195,6 +195,49 @@ async fn a_provider_that_answers_garbage_fails() {
     assert!(text.contains("non-conformant"), "{text}");
 }
 
+/// Whatever it is asked, it repeats the head of the request.
+#[tokio::test]
+async fn what_a_provider_repeats_of_the_credentials_is_shown_nowhere() {
+    let url = serve(async |mut stream| {
+        let head = request(&mut stream).await;
+        match PROVIDER.iter().find(|(start, _)| head.starts_with(start)) {
+            Some((_, body)) => reply(&mut stream, "200 OK", body).await,
+            None => reply(&mut stream, "500 Oops", &format!("hunter22: {head}")).await,
+        }
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "hunter22").unwrap();
+    let written = directory.path().join("report");
+    let (_, text) = kit(&[
+        "--url",
+        &url,
+        "--features",
+        "core",
+        "--user",
+        "admin",
+        "--password-file",
+        password.to_str().unwrap(),
+        "--report",
+        written.to_str().unwrap(),
+    ])
+    .await;
+    let mut shown = vec![("the console".to_owned(), text)];
+    for entry in std::fs::read_dir(written).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        shown.push((path.display().to_string(), text));
+    }
+    for (place, text) in shown {
+        assert!(text.contains("500"), "{place}");
+        // In Base64: admin:hunter22.
+        for secret in ["hunter22", "YWRtaW46aHVudGVyMjI="] {
+            assert!(!text.contains(secret), "{place} has {secret}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_user_got_wrong_is_said() {
     let directory = tempfile::tempdir().unwrap();

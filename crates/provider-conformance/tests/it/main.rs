@@ -8,3 +8,4 @@
 mod bad_targets;
 mod function;
 mod image;
+mod output;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use provider_conformance::{FunctionImage, ImageRegistry};
 
+use crate::output::say;
 use crate::run::block_on;
 
 /// Writes the image of the test function.
@@ -15,7 +16,7 @@ pub(crate) fn image(layout: &Path, program: Option<&Path>) -> Result<ExitCode> {
     image
         .write_layout(layout)
         .with_context(|| format!("{} cannot be written", layout.display()))?;
-    println!("{}", image.digest());
+    say(format_args!("{}\n", image.digest()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn image(layout: &Path, program: Option<&Path>) -> Result<ExitCode> {
 pub(crate) fn registry(listen: SocketAddr, program: Option<&Path>) -> Result<ExitCode> {
     block_on(async {
         let registry = serve(listen, program).await?;
-        println!("{}", registry.reference());
+        say(format_args!("{}\n", registry.reference()))?;
         let stop = async {
             // Without signals it runs until it is killed.
             if tokio::signal::ctrl_c().await.is_err() {

@@ -1,21 +1,25 @@
 //! `list`.
 
+use std::fmt::Write as _;
+
 use provider_conformance::{Feature, Profile, cases, requirements};
 
-pub(crate) fn list(what: &str) {
+/// The list, a line for each.
+pub(crate) fn list(what: &str) -> String {
+    let mut out = String::new();
     match what {
         "profiles" => {
             for profile in Profile::ALL {
-                println!("{:<16} {}", profile.name(), profile.about());
+                let _ = writeln!(out, "{:<16} {}", profile.name(), profile.about());
             }
-            println!();
+            out.push('\n');
             for feature in Feature::ALL {
-                println!("{:<16} {}", feature.name(), feature.about());
+                let _ = writeln!(out, "{:<16} {}", feature.name(), feature.about());
             }
         }
         "cases" => {
             for case in cases() {
-                println!("{}: {}", case.name, case.requirements.join(" "));
+                let _ = writeln!(out, "{}: {}", case.name, case.requirements.join(" "));
             }
         }
         "uncovered" => {
@@ -24,17 +28,19 @@ pub(crate) fn list(what: &str) {
                     .iter()
                     .any(|case| case.requirements.contains(&one.id))
                 {
-                    println!("{} {}", one.id, one.level);
+                    let _ = writeln!(out, "{} {}", one.id, one.level);
                 }
             }
         }
         _ => {
             for one in requirements() {
-                println!(
+                let _ = writeln!(
+                    out,
                     "{} {:<6} {:<10} {}",
                     one.id, one.level, one.profile, one.text
                 );
             }
         }
     }
+    out
 }

@@ -1,14 +1,10 @@
 //! The conformance kit as a command.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line tool talks on its standard streams"
-)]
 
 mod args;
 mod function;
 mod image;
 mod list;
+mod output;
 mod report;
 mod run;
 mod sweep;
@@ -25,19 +21,15 @@ fn main() -> ExitCode {
         Command::Function => function::function(),
         Command::Image { layout, program } => image::image(&layout, program.as_deref()),
         Command::Registry { listen, program } => image::registry(listen, program.as_deref()),
-        Command::List { what } => {
-            list::list(&what);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::List { what } => output::say(list::list(&what)).map(|()| ExitCode::SUCCESS),
         Command::Spec => {
-            print!("{}", provider_conformance::specification());
-            Ok(ExitCode::SUCCESS)
+            output::say(provider_conformance::specification()).map(|()| ExitCode::SUCCESS)
         }
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Report { command } => report::report(&command),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("provider-conformance: {error:#}");
+        output::complain(format_args!("provider-conformance: {error:#}\n"));
         ExitCode::from(2)
     })
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use provider_conformance::Report;
 
 use crate::args::ReportCommand;
+use crate::output::{complain, say};
 
 pub(crate) fn report(command: &ReportCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -15,24 +16,24 @@ pub(crate) fn report(command: &ReportCommand) -> anyhow::Result<ExitCode> {
             let report = read(file)?;
             if let Err(wrong) = report.verify() {
                 for one in wrong {
-                    eprintln!("{}: {one}", file.display());
+                    complain(format_args!("{}: {one}\n", file.display()));
                 }
                 return Ok(ExitCode::FAILURE);
             }
-            println!(
-                "{}: whole: {} {}: {}",
+            say(format_args!(
+                "{}: whole: {} {}: {}\n",
                 file.display(),
                 report.target.provider,
                 report.target.release,
                 report.verdict
-            );
+            ))?;
         }
         ReportCommand::Html { file, output } => {
             let html = read(file)?.html();
             match output {
                 Some(output) => fs::write(output, html)
                     .with_context(|| format!("{} cannot be written", output.display()))?,
-                None => print!("{html}"),
+                None => say(html)?,
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::pending;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use provider_conformance::{
 
 use crate::args::{Run, TargetArgs};
 use crate::image;
+use crate::output::{complain, say};
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let mut builder = Suite::builder()
@@ -45,11 +46,10 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let suite = builder
         .progress(move |case, ended, total| {
             if lively {
-                eprint!("\r\u{1b}[K{ended}/{total} {}", case.name);
+                complain(format_args!("\r\u{1b}[K{ended}/{total} {}", case.name));
                 if ended == total {
-                    eprint!("\r\u{1b}[K");
+                    complain("\r\u{1b}[K");
                 }
-                let _ = std::io::stderr().flush();
             }
         })
         .build();
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     })??;
     write(arguments, &report)?;
     let colours = std::io::stdout().is_terminal();
-    print!("{}", report.console(Paint::new(colours)));
+    say(report.console(Paint::new(colours)))?;
     Ok(ExitCode::from(report.verdict.exit_code()))
 }
 

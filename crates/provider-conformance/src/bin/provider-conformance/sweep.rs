@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use provider_conformance::{Created, Workload};
 
 use crate::args::TargetArgs;
+use crate::output::{complain, say};
 use crate::run::{block_on, target};
 
 pub(crate) fn sweep(arguments: &TargetArgs) -> anyhow::Result<ExitCode> {
@@ -13,15 +14,16 @@ pub(crate) fn sweep(arguments: &TargetArgs) -> anyhow::Result<ExitCode> {
     let target = target(arguments, Workload::Process { command })?;
     let swept = block_on(provider_conformance::sweep(&target))??;
     for created in &swept.removed {
-        match created {
-            Created::Function { name, namespace } => println!("function {name} {namespace}"),
-            Created::Secret { name, namespace } => println!("secret {name} {namespace}"),
-            Created::Namespace { name } => println!("namespace {name}"),
-            other => println!("{other:?}"),
-        }
+        let gone = match created {
+            Created::Function { name, namespace } => format!("function {name} {namespace}"),
+            Created::Secret { name, namespace } => format!("secret {name} {namespace}"),
+            Created::Namespace { name } => format!("namespace {name}"),
+            other => format!("{other:?}"),
+        };
+        say(format_args!("{gone}\n"))?;
     }
     for problem in &swept.left {
-        eprintln!("{problem}");
+        complain(format_args!("{problem}\n"));
     }
     Ok(if swept.left.is_empty() {
         ExitCode::SUCCESS
