@@ -48,6 +48,7 @@ mod context;
 mod declaration;
 mod declared;
 mod function;
+mod gateway;
 mod image;
 mod report;
 mod requirement;

@@ -2,10 +2,22 @@
 
 use std::fmt::Write as _;
 
+use crate::gateway::ITS_OWN_WAY;
 use crate::requirement::{Feature, Profile};
 use crate::requirements::areas;
 
 const INTRODUCTION: &str = include_str!("../spec/introduction.md");
+
+const GATEWAY: &str = "
+### Through a gateway
+
+These requirements are those of a provider's own port. Where a provider is checked through a gateway \
+they are not applicable, because the gateway does what they are about its own way, whatever the \
+provider does. Everything else holds for both together.
+
+| Requirement | Why |
+| --- | --- |
+";
 
 /// The chapter of an area from its title on, without its requirements.
 fn prose(code: &str) -> &'static str {
@@ -40,6 +52,10 @@ pub fn specification() -> String {
     out.push_str("\n### Features\n\n| Feature | A provider that declares it |\n| --- | --- |\n");
     for feature in Feature::ALL {
         let _ = writeln!(out, "| `{feature}` | {} |", feature.about());
+    }
+    out.push_str(GATEWAY);
+    for (id, reason) in ITS_OWN_WAY {
+        let _ = writeln!(out, "| {id} | {reason} |");
     }
     out.push_str("\n## Contents\n\n");
     for (index, area) in areas().iter().enumerate() {

@@ -18,6 +18,8 @@ use crate::case::Case;
 use crate::context::{Context, Created, Shared, remove};
 use crate::declared::Declared;
 use crate::report::{CaseReport, Report, SCHEMA, TargetReport};
+use crate::requirement::Requirement;
+use crate::requirements::requirements;
 use crate::target::Target;
 use crate::timeouts::Timeouts;
 use crate::workload::Workload;
@@ -83,6 +85,7 @@ impl Suite {
             }
         }
         let shared = Arc::new(shared);
+        notes.extend(beyond_judging(&shared));
         let (cases, said) = self.run_cases(&shared).await;
         notes.extend(said);
         let (requirements, said) = self.weigh(&shared.declared, &cases, started.date());
@@ -146,6 +149,20 @@ impl Suite {
             Err(_) => Err(RunError::Kit(format!("discovery did not end in {limit:?}"))),
         }
     }
+}
+
+/// How many of the requirements that are declared cannot be judged on such a target.
+fn beyond_judging(shared: &Shared) -> Option<String> {
+    let declared = |one: &&Requirement| shared.declared.lacks(one).is_none();
+    let beyond = |one: &&Requirement| shared.target.beyond_judging(one.id).is_some();
+    let count = requirements()
+        .iter()
+        .filter(declared)
+        .filter(beyond)
+        .count();
+    (count > 0).then(|| {
+        format!("{count} requirements are not applicable: a gateway does what they are about its own way")
+    })
 }
 
 /// What discovery is called in a report.

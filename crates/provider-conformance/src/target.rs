@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gateway::its_own_way;
 use crate::wire::{Address, AddressError};
 use crate::workload::Workload;
 
@@ -99,7 +100,16 @@ impl Target {
         self
     }
 
-    /// The URL is that of a gateway.
+    /// Why a requirement cannot be judged on such a target; nothing where it can.
+    pub(crate) fn beyond_judging(&self, id: &str) -> Option<&'static str> {
+        match self.role {
+            Role::Provider => None,
+            Role::Gateway => its_own_way(id),
+        }
+    }
+
+    /// The URL is that of a gateway. What a gateway does its own way is then not judged; `SPEC.md`
+    /// lists it.
     #[must_use]
     pub fn gateway(mut self) -> Self {
         self.role = Role::Gateway;

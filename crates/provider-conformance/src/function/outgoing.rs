@@ -107,6 +107,7 @@ impl<'a> Outgoing<'a> {
         let known = content.length.is_some();
         let framing = match order.framing {
             Some(Framing::Length) | None if known => Framing::Length,
+            Some(Framing::Length) if !order.lengths.is_empty() => Framing::Length,
             Some(Framing::Close) => Framing::Close,
             _ if !request.is_current() => Framing::Close,
             _ => Framing::Chunked,

@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use super::{Suite, millis};
 use crate::case::Case;
 use crate::context::{CaseNotes, Context, Look, Shared, Stop};
-use crate::declared::Declared;
 use crate::report::{CaseReport, Judged, Status};
 use crate::requirement::Level;
 use crate::requirements::requirement;
@@ -23,7 +22,7 @@ impl Suite {
         let mut reports = Vec::new();
         let (mut together, mut alone) = (VecDeque::new(), VecDeque::new());
         for case in &self.cases {
-            match self.why_not(case, &shared.declared) {
+            match self.why_not(case, shared) {
                 Some((status, reason)) => reports.push(unrun(case, status, &reason)),
                 None if case.alone => alone.push_back(*case),
                 None => together.push_back(*case),
@@ -67,7 +66,7 @@ impl Suite {
     }
 
     /// Why a case is not run.
-    fn why_not(&self, case: &Case, declared: &Declared) -> Option<(Status, String)> {
+    fn why_not(&self, case: &Case, shared: &Shared) -> Option<(Status, String)> {
         if self.selects(&self.disabled, case, true) {
             return Some((Status::Disabled, "switched off".to_owned()));
         }
@@ -75,12 +74,17 @@ impl Suite {
             return Some((Status::Disabled, "not among what was asked for".to_owned()));
         }
         let mut lacking = Vec::new();
+        let mut beyond = None;
         for id in case.requirements {
-            match requirement(id).map(|one| declared.lacks(one)) {
+            match requirement(id).map(|one| shared.declared.lacks(one)) {
                 Some(Some(name)) if !lacking.contains(&name) => lacking.push(name),
                 Some(Some(_)) => {}
-                _ => return None,
+                // One that can be judged is reason enough to run.
+                _ => beyond = Some(shared.target.beyond_judging(id)?),
             }
+        }
+        if let Some(reason) = beyond {
+            return Some((Status::NotApplicable, reason.to_owned()));
         }
         Some((
             Status::Skip,
@@ -213,6 +217,9 @@ fn judged(
         }
     };
     for check in &notes.checks {
+        if shared.target.beyond_judging(check.id).is_some() {
+            continue;
+        }
         match &check.verdict {
             Look::Holds => raise(check.id, Status::Pass, None),
             Look::Fails(why) => raise(check.id, failure(check.id), Some(why.clone())),
@@ -231,6 +238,10 @@ fn judged(
         let lacks = requirement(id).and_then(|one| shared.declared.lacks(one));
         if let Some(name) = lacks {
             raise(id, Status::Skip, Some(format!("{name} is not declared")));
+            continue;
+        }
+        if let Some(why) = shared.target.beyond_judging(id) {
+            raise(id, Status::NotApplicable, Some(why.to_owned()));
             continue;
         }
         let rest = match stop {

@@ -236,6 +236,19 @@ async fn pieces_pass_in_both_directions_one_by_one() {
     assert_eq!(calls[0]["complete"], true);
 }
 
+// A gateway makes chunks of every body, and the order still is for a length.
+#[tokio::test]
+async fn a_body_in_chunks_is_mirrored_with_the_length_that_was_ordered() {
+    let address = function().await;
+    let mut stream = connect(address).await;
+    let order = "POST /do/mirror?framing=length&length=3 HTTP/1.1\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n";
+    stream.write_all(order.as_bytes()).await.unwrap();
+    let reply = until(&mut stream, "\r\n\r\none").await;
+    assert!(reply.contains("Content-Length: 3\r\n"), "{reply}");
+    assert!(!reply.contains("Transfer-Encoding"), "{reply}");
+}
+
 #[tokio::test]
 async fn interim_replies_come_before_the_reply() {
     let address = function().await;

@@ -10,5 +10,8 @@ mod faultless;
 // Each defect is found by the requirement that it breaks, and by no other.
 mod mutants;
 
+// A provider is judged fairly behind a gateway.
+mod gateway;
+
 // What a run leaves behind is swept away.
 mod sweep;

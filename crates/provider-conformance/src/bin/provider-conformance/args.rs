@@ -92,7 +92,7 @@ pub(crate) struct TargetArgs {
     /// A file with a token for its API
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) token_file: Option<PathBuf>,
-    /// The URL is that of a gateway
+    /// The URL is that of a gateway: what a gateway does its own way is not judged
     #[arg(long)]
     pub(crate) gateway: bool,
 }
