@@ -317,6 +317,11 @@ impl Context {
         }
     }
 
+    /// Says that something was looked at a second time, for all of this time together.
+    pub(crate) fn looked_again(&self, what: &str, took: Duration, came: bool) {
+        self.judge.retried(what, 2, took, came);
+    }
+
     // === Functions ===
 
     /// The deployment of the test function under a name.

@@ -57,6 +57,21 @@ impl Defect {
             Self::AnswerTooShort | Self::AnswerTooLong | Self::BrokenHeaderLine => &["OFP-GEN-012"],
             // The interim head states a length, as only a final one may.
             Self::InterimIsFinal => &["OFP-GEN-016"],
+            // Nobody is served any more, other hostile requests neither.
+            Self::HostileInputStops => &[
+                "OFP-HRD-001",
+                "OFP-HRD-002",
+                "OFP-HRD-003",
+                "OFP-HRD-004",
+                "OFP-HRD-005",
+                "OFP-HRD-006",
+                "OFP-HRD-007",
+                "OFP-HRD-008",
+                "OFP-HRD-009",
+                "OFP-HRD-010",
+                "OFP-HRD-011",
+                "OFP-HRD-012",
+            ],
             // Every secret is read with it.
             Self::SecretNewline => &["OFP-SEC-009"],
             _ => &[],
@@ -231,6 +246,7 @@ defects! {
     UpgradeRefused: "OFP-UPG-001", "`Upgrade` does not reach the function.";
     TunnelOneWay: "OFP-UPG-001", "What the caller sends into a tunnel does not arrive.";
     HandshakeLost: "OFP-UPG-002", "`Sec-WebSocket-*` headers are not passed on.";
+    SubprotocolLost: "OFP-UPG-002", "`Sec-WebSocket-Protocol` of a reply is not passed on.";
     UpgradeHeaderLost: "OFP-UPG-002", "A reply of 101 has no `Upgrade`.";
     UpgradeCaseMatters: "OFP-UPG-003", "`Upgrade: WebSocket` is not taken for `websocket`.";
     UpgradeOrNothing: "OFP-UPG-005", "A reply other than 101 to a call with `Upgrade` becomes 502.";
@@ -252,6 +268,7 @@ defects! {
     ZeroNotListed: "OFP-ZER-003", "A function at zero is not in the list.";
     ZeroForEver: "OFP-ZER-004", "A function that was at zero never starts again.";
     ZeroCallIs200: "OFP-ZER-005", "A call of a function at zero is answered with 200 and nothing.";
+    ZeroUpdateLost: "OFP-ZER-006", "An update of a function at zero is accepted and does nothing.";
     ZeroUpdateIs409: "OFP-ZER-006", "An update of a function at zero is answered with 409.";
 
     // Secrets.
@@ -314,11 +331,12 @@ defects! {
     LogsAreText: "OFP-LOG-001", "Logs are lines of text.";
     LogsOfOneReplica: "OFP-LOG-010", "Logs are those of one replica.";
     LogTimeIsNumber: "OFP-LOG-002", "`timestamp` is seconds since 1970.";
-    LogWithoutInstance: "OFP-LOG-002", "Lines of logs have no `instance`.";
+    LogInstanceIsNumber: "OFP-LOG-002", "`instance` is a number.";
     LogsReversed: "OFP-LOG-003", "The newest line comes first.";
     LogTextCut: "OFP-LOG-003", "Lines are cut after 100 bytes.";
     LogNameIsInstance: "OFP-LOG-004", "`name` is that of the replica.";
     LogTextWithNewline: "OFP-LOG-005", "`text` keeps its newline.";
+    LogWithoutInstance: "OFP-LOG-006", "Lines of logs have no `instance`.";
     LogNamespaceEmpty: "OFP-LOG-006", "`namespace` is empty.";
     TailIgnored: "OFP-LOG-009", "`tail` is not read.";
     TailIsHead: "OFP-LOG-009", "`tail` gives the first lines.";
@@ -354,6 +372,10 @@ defects! {
     // Metrics.
     MetricsAreJson: "OFP-MET-001", "Metrics are JSON.";
     SeriesTwice: "OFP-MET-001", "A series is there twice.";
+    NoCounter: "OFP-MET-002", "Requests are not counted.";
+    NoHistogram: "OFP-MET-003", "There is no histogram.";
+    RefusedUncounted: "OFP-MET-004", "Requests without credentials are not counted.";
+    CallsCounted: "OFP-MET-005", "Calls of functions are counted as requests to the API.";
     NamespacesMakeSeries: "OFP-MET-006", "Every namespace that is asked for makes a series.";
 
     // Hardening.
@@ -378,6 +400,7 @@ defects! {
     ReplyWithBoth: "OFP-HRD-018", "A reply with chunks and a length reaches the caller with both.";
     ReplyLineFeeds: "OFP-HRD-018", "Line feeds in the headers of a reply reach the caller.";
     PathsInErrors: "OFP-HRD-019", "Refusals have a path of the host.";
+    EnvironmentLeaks: "OFP-HRD-020", "A variable of the provider reaches functions.";
     ServicesReached: "OFP-HRD-021", "A namespace that is none reaches a service of the platform.";
     HostileInputStops: "OFP-HRD-022", "After a refused request nobody is served any more.";
 }

@@ -126,6 +126,9 @@ impl Program {
             ("OPENFAAS_NAME".to_owned(), self.key.1.clone()),
             ("OPENFAAS_NAMESPACE".to_owned(), self.key.0.clone()),
         ]);
+        if self.inner.has(Defect::EnvironmentLeaks) {
+            variables.insert("secret_mount_path".to_owned(), "/run/secrets".to_owned());
+        }
         for (name, value) in &self.deployment.env_vars {
             if let Some(value) = self.as_variable(value) {
                 variables.insert(name.clone(), value);

@@ -64,7 +64,7 @@ impl Metrics {
             text,
             "# HELP {name} Requests to the API.\n# TYPE {name} counter"
         );
-        for (key, series) in all.iter() {
+        for (key, series) in all.iter().filter(|_| !inner.has(Defect::NoCounter)) {
             let times = if inner.has(Defect::SeriesTwice) { 2 } else { 1 };
             for _ in 0..times {
                 let _ = writeln!(text, "{name}{{{}}} {}", labels(key), series.count);
@@ -75,7 +75,7 @@ impl Metrics {
             text,
             "# HELP {name} How long they took.\n# TYPE {name} histogram"
         );
-        for (key, series) in all.iter() {
+        for (key, series) in all.iter().filter(|_| !inner.has(Defect::NoHistogram)) {
             let labels = labels(key);
             for (bound, within) in BUCKETS.iter().zip(series.within) {
                 let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {within}");

@@ -93,7 +93,13 @@ async fn exchange(
     };
     match check(inner, head, peer) {
         Ok(incoming) => match &incoming.target {
-            Target::Function { .. } => proxy::call(inner, incoming, reader, to).await,
+            Target::Function { .. } => {
+                if inner.has(Defect::CallsCounted) {
+                    let (method, path) = (&incoming.head.first, "/function".to_owned());
+                    inner.metrics.count(200, method, path, Duration::ZERO);
+                }
+                proxy::call(inner, incoming, reader, to).await
+            }
             Target::Api { .. } => api_call(inner, incoming, reader, to).await,
             Target::Asterisk => {
                 let keep = incoming.keep;
@@ -284,7 +290,8 @@ async fn api_call(
         }
         Content::Whole(_) => send(inner, answer, keep, is_head, to).await,
     };
-    if let Some(path) = api::counted_path(inner, &request.path) {
+    let uncounted = status == 401 && inner.has(Defect::RefusedUncounted);
+    if let Some(path) = api::counted_path(inner, &request.path).filter(|_| !uncounted) {
         inner
             .metrics
             .count(status, &request.method, path, start.elapsed());

@@ -122,12 +122,18 @@ async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
     let mut changed = cx.deployment(&function.name);
     changed.labels = Some([("changed".to_owned(), "yes".to_owned())].into());
     let gone = format!(r#"{{"functionName":"{}"}}"#, function.name);
-    for request in [
+    let mut requests = vec![
         Request::post("/system/functions").json(wire::to_vec(&cx.deployment(&name))),
         Request::put("/system/functions").json(wire::to_vec(&changed)),
         scaling(&function, 2),
         Request::delete("/system/functions").json(gone),
-    ] {
+    ];
+    if cx.declares(Profile::Secrets) {
+        cx.will_create(Created::secret(&name, ""));
+        let secret = format!(r#"{{"name":"{name}","value":"of nobody"}}"#);
+        requests.push(Request::post("/system/secrets").json(secret));
+    }
+    for request in requests {
         let call = request.line();
         for request in [
             request.clone().anonymous(),
@@ -147,6 +153,15 @@ async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
             made.shown()
         )
     });
+    if cx.declares(Profile::Secrets) {
+        let secrets = cx.get("/system/secrets").await?;
+        cx.check(id, !secrets.text().contains(&name), || {
+            format!(
+                "the creation of the secret {name} was answered with 401, and it is there: {}",
+                secrets.shown()
+            )
+        });
+    }
     let after = cx.get(&function.status_path()).await?;
     let now = after.json().unwrap_or_default();
     let lasting = ["name", "image", "labels", "replicas"];
@@ -161,6 +176,18 @@ async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
     Ok(())
 }
 
+/// An end where the route that wrong credentials are tried on asks nobody for any.
+async fn asks(cx: &Context) -> Result<(), Stop> {
+    let open = cx
+        .send(Request::get("/system/functions").anonymous())
+        .await?;
+    if open.is_success() {
+        let text = format!("the list of functions is open: {}", open.shown());
+        return Err(Stop::Setup(text));
+    }
+    Ok(())
+}
+
 async fn told(cx: &Context, authorization: &str) -> Result<Answer, Stop> {
     let request = Request::get("/system/functions").header("Authorization", authorization);
     cx.send(request).await
@@ -171,6 +198,7 @@ async fn wrong_credentials_are_refused(cx: &Context) -> Result<(), Stop> {
         cx.not_applicable("OFP-AUT-004", "the run has no user and password");
         return Ok(());
     };
+    asks(cx).await?;
     let shorter = password.get(..password.len().saturating_sub(1));
     let changed: String = password
         .chars()
@@ -208,6 +236,7 @@ async fn wrong_credentials_are_refused(cx: &Context) -> Result<(), Stop> {
 }
 
 async fn credentials_that_are_none_are_refused(cx: &Context) -> Result<(), Stop> {
+    asks(cx).await?;
     for authorization in ["Bearer ", "Bearer"] {
         let answer = told(cx, authorization).await?;
         cx.check("OFP-AUT-005", answer.status() == 401, || {

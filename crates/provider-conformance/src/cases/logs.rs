@@ -178,16 +178,20 @@ fn judge_fields(cx: &Context, function: &Function, all: &[Line], before: OffsetD
         format!("`plain line 0` to `2` were written, these are there: {texts:?}")
     });
     for line in all {
-        let strings = ["name", "namespace", "instance", "text"];
-        let lacks: Vec<&str> = strings
-            .into_iter()
-            .filter(|member| line.string(member).is_none())
-            .collect();
-        cx.check(
-            "OFP-LOG-002",
-            lacks.is_empty() && line.time().is_some(),
-            || format!("without {lacks:?}, or without a time: {}", line.object),
-        );
+        // A client reads what is absent as empty, and stops at what is of another kind.
+        let strings = ["name", "namespace", "instance"];
+        let readable = strings.into_iter().all(|member| {
+            line.object
+                .get(member)
+                .is_none_or(|it| it.is_string() || it.is_null())
+        });
+        let says = line.string("text").is_some() && line.time().is_some();
+        cx.check("OFP-LOG-002", readable && says, || {
+            format!(
+                "without a text or a time, or with something that is no string: {}",
+                line.object
+            )
+        });
         cx.check(
             "OFP-LOG-004",
             line.string("name") == Some(&function.name),
@@ -295,7 +299,8 @@ async fn follow(cx: &Context, target: &str) -> Result<Connection, Stop> {
 /// Whether a line comes before the connection's limit.
 async fn comes(connection: &mut Connection, seen: &mut Vec<u8>, line: &str) -> bool {
     loop {
-        if lines(seen).0.iter().any(|one| one.says(line)) {
+        // Whether it is one in JSON is judged elsewhere.
+        if String::from_utf8_lossy(seen).contains(line) {
             return true;
         }
         match connection.piece().await {
@@ -320,6 +325,12 @@ async fn lines_are_followed(cx: &Context) -> Result<(), Stop> {
         connection.set_limit(cx.timeouts().settle);
         if head.is_err() {
             head = connection.head("GET").await;
+        }
+        if let Ok(refused) = head.as_ref()
+            && refused.status != 200
+        {
+            let text = format!("`follow={value}` was answered with {}", refused.status);
+            return Err(Stop::Setup(text));
         }
         let mut seen = Vec::new();
         let mut came = head.is_ok();

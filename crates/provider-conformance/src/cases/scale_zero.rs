@@ -1,6 +1,6 @@
 //! Functions that have no replica.
 
-use super::steps::{list, replica, replicas, scaling, times_listed, together};
+use super::steps::{list, member_texts, replica, replicas, scaling, times_listed, together};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Function, Stop};
@@ -107,6 +107,26 @@ async fn a_sleeping_function_can_be_updated(cx: &Context) -> Result<(), Stop> {
     cx.check("OFP-ZER-006", answer.is_success(), || {
         format!("an update at zero was answered with {}", answer.shown())
     });
+    if answer.is_success() {
+        let request = Request::get(function.status_path());
+        let updated = |answer: &Answer| {
+            let labels = answer.json().unwrap_or_default();
+            member_texts(&labels, "labels")
+                .get("version")
+                .is_some_and(|version| version == "2")
+        };
+        let limit = cx.timeouts().settle;
+        let seen = cx
+            .poll("the update to show", limit, request, updated)
+            .await?;
+        cx.check("OFP-ZER-006", seen.is_ok(), || {
+            let last = seen.as_ref().err().map(Answer::shown);
+            format!(
+                "{limit:?} after an update at zero to the label version=2 the status is {}",
+                last.unwrap_or_default()
+            )
+        });
+    }
     Ok(())
 }
 

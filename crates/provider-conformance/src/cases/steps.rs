@@ -9,7 +9,7 @@ use provider_types::wire::{self, FunctionDeployment, ScaleServiceRequest};
 use serde_json::Value;
 
 use crate::context::{Context, Created, Function, Stop};
-use crate::wire::{Answer, Request};
+use crate::wire::{Answer, Request, WireError};
 
 /// Waits for all of them, which run at the same time; their outcomes are in the order given.
 pub(super) async fn together<F: Future>(all: impl IntoIterator<Item = F>) -> Vec<F::Output> {
@@ -31,6 +31,14 @@ pub(super) async fn together<F: Future>(all: impl IntoIterator<Item = F>) -> Vec
     })
     .await;
     outcomes.into_iter().flatten().collect()
+}
+
+/// What came of a call, in words.
+pub(super) fn shown(answer: &Result<Answer, WireError>) -> String {
+    match answer {
+        Ok(answer) => answer.shown(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The deployment of the test function as JSON, to which members can be added.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Function, Stop};
@@ -83,15 +85,31 @@ fn is_switched(head: &Result<Head, WireError>) -> bool {
 
 async fn a_websocket_is_a_tunnel(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
-    let (mut connection, head) =
-        begin(cx, websocket(&function, "websocket", "Upgrade"), b"").await?;
+    let order = "upgrade?header=Sec-WebSocket-Protocol:chat";
+    let handshake = websocket(&function, "websocket", "Upgrade")
+        .header("Sec-WebSocket-Protocol", "chat, superchat");
+    let (mut connection, head) = begin(cx, handshake.clone().header("X-Do", order), b"").await?;
     cx.require("OFP-UPG-001", is_switched(&head), || shown(&head))?;
     let whole = head.as_ref().is_ok_and(|head| {
         head.headers.lists("connection", "upgrade")
             && head.headers.lists("upgrade", "websocket")
             && head.headers.get("sec-websocket-accept").as_deref() == Some(ACCEPT)
+            && head.headers.get("sec-websocket-protocol").as_deref() == Some("chat")
     });
     cx.check("OFP-UPG-002", whole, || shown(&head));
+    // The function tells what it received, and changes no protocol.
+    let told = cx.send(handshake.header("X-Do", "echo")).await?;
+    let text = told.text().to_ascii_lowercase();
+    for (name, value) in [
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", KEY),
+        ("sec-websocket-protocol", "chat, superchat"),
+    ] {
+        let pair = format!("[\"{name}\",\"{}\"]", value.to_ascii_lowercase());
+        cx.check("OFP-UPG-002", text.contains(&pair), || {
+            format!("`{name}: {value}` did not reach the function: {text}")
+        });
+    }
     // Every byte there is, more than a buffer's worth of them, and a little one after.
     let bytes: Vec<u8> = (0..=255).cycle().take(200_000).collect();
     for sent in [&b"hello"[..], &bytes, b"!"] {
@@ -106,24 +124,23 @@ async fn a_websocket_is_a_tunnel(cx: &Context) -> Result<(), Stop> {
 
 async fn names_are_compared_in_any_case(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
+    let usual = websocket(&function, "websocket", "Upgrade");
+    let (_, head) = begin(cx, usual, b"").await?;
+    if !is_switched(&head) {
+        return Err(Stop::Setup(shown(&head)));
+    }
     for (upgrade, named) in [
         ("WebSocket", "Upgrade"),
         ("WEBSOCKET", "UPGRADE"),
         ("websocket", "keep-alive, upgrade"),
     ] {
-        let (mut connection, head) = begin(cx, websocket(&function, upgrade, named), b"").await?;
+        let (_, head) = begin(cx, websocket(&function, upgrade, named), b"").await?;
         cx.check("OFP-UPG-003", is_switched(&head), || {
             format!(
                 "`Connection: {named}`, `Upgrade: {upgrade}`: {}",
                 shown(&head)
             )
         });
-        if is_switched(&head) {
-            let got = echoed(&mut connection, b"hello").await;
-            cx.check("OFP-UPG-003", got.as_deref() == Ok(b"hello"), || {
-                format!("`Upgrade: {upgrade}`: no tunnel: {got:?}")
-            });
-        }
     }
     Ok(())
 }
@@ -194,6 +211,11 @@ async fn the_end_of_one_side_reaches_the_other(cx: &Context) -> Result<(), Stop>
         return Err(Stop::Setup(shown(&head)));
     }
     let _ = echoed(&mut connection, b"hello").await;
+    // The last bytes, and the end right behind them.
+    let _ = connection.write(b"bye").await;
+    let _ = connection.finish().await;
+    connection.set_limit(cx.timeouts().prompt);
+    let _ = connection.until_end().await;
     drop(connection);
     let limit = cx.timeouts().settle;
     let calls = Request::get(function.path(&format!("/do/calls?id={id}")));
@@ -216,6 +238,16 @@ async fn the_end_of_one_side_reaches_the_other(cx: &Context) -> Result<(), Stop>
             .unwrap_or_default();
         format!("the caller closed the tunnel, and the function still has it: {last}")
     });
+    if let Ok(answer) = &seen {
+        let json = answer.json().unwrap_or_default();
+        let received = json.pointer("/calls/0/received").and_then(Value::as_u64);
+        cx.check("OFP-UPG-006", received == Some(8), || {
+            format!(
+                "the caller sent \"hello\" and \"bye\" and closed: {}",
+                answer.shown()
+            )
+        });
+    }
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// How much may wait unread while the function is busy.
 const MOST_WAITING: usize = 1 << 20;
+/// How much room each read has, at the least.
+const READ: usize = 16 * 1024;
 /// How long the function waits for its caller to take the end of a reply.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,8 @@ impl Connection {
 
     /// Receives something more; 0 at the end. Cancel-safe.
     pub(crate) async fn receive(&mut self) -> io::Result<usize> {
+        // A full buffer would grow by a few bytes only, and each read be as small.
+        self.waiting.reserve(READ);
         self.stream.read_buf(&mut self.waiting).await
     }
 

@@ -6,7 +6,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-AUT-001",
         Profile::Auth,
-        "Every route below `/system/` for functions, scaling, info, secrets and logs MUST answer 401 to a request without credentials, whatever its method.",
+        "Every route below `/system/` for functions, scaling, info, secrets and logs MUST answer 401 to a request without credentials, with each method that it has.",
         "faas-cli tells its user to log in by that status",
     ),
     must(

@@ -6,7 +6,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-HRD-001",
         Profile::Hardening,
-        "A request with both `Transfer-Encoding` and `Content-Length` MUST be refused with 400 to 599 and its connection closed, or be read by its chunks alone and its connection closed after.",
+        "A request with both `Transfer-Encoding` and `Content-Length` MUST be refused, with 400 to 599 or without an answer, and its connection closed, or be read by its chunks alone and its connection closed after.",
         "RFC 9112 section 6.1",
     ),
     must(
@@ -24,8 +24,8 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-HRD-004",
         Profile::Hardening,
-        "What follows a refused request on its connection MUST NOT be run.",
-        "RFC 9112 section 9.6",
+        "What follows, on its connection, a request that was refused because of its length, its `Transfer-Encoding` or a header line that is none, MUST NOT be run.",
+        "RFC 9112 sections 2.2 and 6.3",
     ),
     must(
         "OFP-HRD-005",
@@ -96,7 +96,7 @@ pub(super) const ALL: &[Requirement] = &[
     should(
         "OFP-HRD-016",
         Profile::Hardening,
-        "A body of 64 MiB to the API SHOULD be refused with 413 or a close, chunked or not, without being kept in memory.",
+        "A body of 64 MiB to the API SHOULD be refused with 413 or a close, chunked or not.",
         "our choice; no provider in Go has a bound",
     ),
     must(

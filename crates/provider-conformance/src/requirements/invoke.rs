@@ -295,7 +295,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-INV-049",
         Profile::Core,
-        "A path below `/function/` without a name MUST be answered with 400 to 499.",
+        "A call of `/function/`, without a name, MUST be answered with 400 to 499.",
         "RFC 9110 section 15.5; go-sdk",
     ),
     must(

@@ -12,7 +12,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-LOG-002",
         Profile::Logs,
-        "Each object MUST have the strings `name`, `namespace`, `instance` and `text`, and in `timestamp` an RFC 3339 time.",
+        "Each object MUST have the string `text` and in `timestamp` an RFC 3339 time; `name`, `namespace` and `instance` MUST be strings where they are there.",
         "faas-cli logs stops at an object that it cannot read",
     ),
     must(

@@ -36,7 +36,7 @@ pub(super) const ALL: &[Requirement] = &[
     must(
         "OFP-ZER-006",
         Profile::ScaleZero,
-        "An update of a function at zero MUST be accepted.",
+        "An update of a function at zero MUST be accepted, and show in its status.",
         "faas-cli deploy",
     ),
     should(

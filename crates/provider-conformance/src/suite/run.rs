@@ -187,7 +187,11 @@ async fn one(case: Case, shared: Arc<Shared>, keep: bool) -> Done {
 
 fn stop_text(stop: &Stop) -> String {
     let mut text = stop.to_string();
-    let mut source = std::error::Error::source(stop);
+    // What this one says has its source in it.
+    let mut source = match stop {
+        Stop::Provider { source, .. } => std::error::Error::source(source),
+        stop => std::error::Error::source(stop),
+    };
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

@@ -15,6 +15,8 @@ use super::request::Request;
 
 /// A head larger than this is taken for garbage.
 const HEAD: usize = 256 * 1024;
+/// How much room each read has, at the least.
+const READ: usize = 64 * 1024;
 /// A body larger than this is not read whole.
 const BODY: usize = 64 * 1024 * 1024;
 
@@ -348,6 +350,8 @@ impl Connection {
 
     async fn fill(&mut self, limit: Duration, what: &'static str) -> Result<usize, WireError> {
         let before = self.buffer.len();
+        // A full buffer would grow by a few bytes only, and each read be as small.
+        self.buffer.reserve(READ);
         let reading = self.stream.read_buf(&mut self.buffer);
         let read = match tokio::time::timeout(limit, reading).await {
             Ok(read) => read,

@@ -1,10 +1,22 @@
 //! The head of an answer, read strictly. RFC 9112 sections 2 to 5.
 
+use std::fmt;
+
 use super::error::WireError;
 
 /// Names and values of headers, or of trailers, in their order and spelling.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(String, Vec<u8>)>);
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |(name, value): &(String, Vec<u8>)| {
+            let value = String::from_utf8_lossy(value);
+            format!("{name}: {value}")
+        };
+        f.debug_list().entries(self.0.iter().map(text)).finish()
+    }
+}
 
 impl Headers {
     /// The first value with this name, in any case; empty bytes that are no UTF-8 become U+FFFD.

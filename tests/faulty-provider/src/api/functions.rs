@@ -173,6 +173,9 @@ pub(super) fn update(inner: &Arc<Inner>, request: &Request) -> Answered {
     if has(Defect::ZeroUpdateIs409) && function.wanted == 0 {
         return Err(Answer::text(409, "the function sleeps"));
     }
+    if has(Defect::ZeroUpdateLost) && function.wanted == 0 {
+        return Ok(Answer::empty(202));
+    }
     if has(Defect::NamespacesShared) {
         let others = state.functions.keys().filter(|other| other.1 == key.1);
         for other in others.cloned().collect::<Vec<_>>() {

@@ -151,6 +151,9 @@ fn shown(inner: &Inner, follow: &Follow, line: &Line) -> String {
         if has(Defect::LogTimeIsNumber) {
             object.insert("timestamp".to_owned(), json!(line.time.unix_timestamp()));
         }
+        if has(Defect::LogInstanceIsNumber) {
+            object.insert("instance".to_owned(), json!(1));
+        }
         if has(Defect::LogWithoutInstance) {
             object.remove("instance");
         }

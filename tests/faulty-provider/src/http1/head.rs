@@ -234,7 +234,13 @@ fn parse(bytes: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
 
 fn parse_start(line: &[u8], lenient: Leniency) -> Result<Head, HeadError> {
     if line.iter().any(|byte| byte.is_ascii_control()) {
-        return Err(HeadError::NoHttp("the first line has a control character"));
+        let text = "the first line has a control character";
+        let has_target = line.windows(2).any(|two| two == b" /");
+        return Err(if has_target {
+            HeadError::Target(text)
+        } else {
+            HeadError::NoHttp(text)
+        });
     }
     let mut parts = line.splitn(3, |byte| *byte == b' ');
     let mut next = || parts.next().unwrap_or_default();

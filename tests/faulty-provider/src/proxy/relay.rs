@@ -344,6 +344,9 @@ async fn broken(
 /// Tells the caller that the protocol changes.
 async fn switch(call: &Call<'_>, head: &Head, to: &mut OwnedWriteHalf) -> Outcome {
     let mut reply = headers::reply(call.inner, head, call.request);
+    if call.has(Defect::SubprotocolLost) {
+        reply.headers.remove("sec-websocket-protocol");
+    }
     if call.has(Defect::HandshakeLost) {
         let handshake = |name: &str| name.to_ascii_lowercase().starts_with("sec-websocket-");
         reply.headers.0.retain(|(name, _)| !handshake(name));

@@ -1,5 +1,6 @@
 //! Replies of functions that are not as HTTP has them.
 
+use super::super::steps::shown;
 use super::{head, path};
 use crate::case::Case;
 use crate::cases;
@@ -20,10 +21,6 @@ struct Met {
 
 impl Met {
     fn shown(&self) -> String {
-        let shown = |answer: &Result<Answer, WireError>| match answer {
-            Ok(answer) => answer.shown(),
-            Err(error) => error.to_string(),
-        };
         let second = self
             .second
             .as_ref()

@@ -3,25 +3,39 @@
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use super::super::steps::shown;
 use super::{calls, follower, head, path, throw, throw_each, throw_while};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Function, Stop};
-use crate::wire::{Answer, Request, WireError};
+use crate::wire::{Answer, Request};
 
 pub(in crate::cases) const CASES: &[Case] = cases! { "hardening";
-    chunks_and_a_length: ["OFP-HRD-001"],
-    lengths_that_are_none: ["OFP-HRD-002"],
-    encodings_that_are_none: ["OFP-HRD-003"],
-    what_follows_a_refusal_is_not_run: ["OFP-HRD-004"],
-    one_host: ["OFP-HRD-005"],
-    header_lines_that_are_none: ["OFP-HRD-006", "OFP-HRD-007", "OFP-HRD-008"],
-    chunks_that_are_none: ["OFP-HRD-009"],
-    bodies_that_end_too_early: ["OFP-HRD-010"],
-    targets_that_are_none: ["OFP-HRD-011"],
+    chunks_and_a_length: ["OFP-HRD-001", "OFP-HRD-022"],
+    lengths_that_are_none: ["OFP-HRD-002", "OFP-HRD-022"],
+    encodings_that_are_none: ["OFP-HRD-003", "OFP-HRD-022"],
+    what_follows_a_refusal_is_not_run: ["OFP-HRD-004", "OFP-HRD-022"],
+    one_host: ["OFP-HRD-005", "OFP-HRD-022"],
+    header_lines_that_are_none: ["OFP-HRD-006", "OFP-HRD-007", "OFP-HRD-008", "OFP-HRD-022"],
+    chunks_that_are_none: ["OFP-HRD-009", "OFP-HRD-022"],
+    bodies_that_end_too_early: ["OFP-HRD-010", "OFP-HRD-022"],
+    targets_that_are_none: ["OFP-HRD-011", "OFP-HRD-022"],
     what_is_no_http: ["OFP-HRD-012", "OFP-HRD-022"],
     dots_do_not_lead_out: ["OFP-HRD-013"],
 };
+
+/// Judges that others are served, behind hostile input.
+async fn still_serves(cx: &Context, function: &Function) {
+    let call = cx.try_send(Request::get(function.path("/"))).await;
+    let health = cx.try_send(Request::get("/healthz")).await;
+    let served = [&call, &health]
+        .into_iter()
+        .all(|answer| answer.as_ref().is_ok_and(Answer::is_success));
+    cx.check("OFP-HRD-022", served, || {
+        let (call, health) = (shown(&call), shown(&health));
+        format!("after that a call was answered with {call}, and /healthz with {health}")
+    });
+}
 
 /// How many bytes of a body the function says to have received.
 fn size(echo: &Value) -> Option<u64> {
@@ -44,6 +58,7 @@ async fn chunks_and_a_length(cx: &Context) -> Result<(), Stop> {
             format!("{lines:?}: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -68,6 +83,7 @@ async fn lengths_that_are_none(cx: &Context) -> Result<(), Stop> {
             format!("{lines:?}: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -96,18 +112,17 @@ async fn encodings_that_are_none(cx: &Context) -> Result<(), Stop> {
             format!("{line:?}: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
 async fn what_follows_a_refusal_is_not_run(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
-    let target = path(cx, &function, "/do/echo");
-    let start = head(cx, "POST", &target);
+    let start = head(cx, "POST", &path(cx, &function, "/do/echo"));
     let hostile = [
         format!("{start}Content-Length: 3\r\nContent-Length: 4\r\n\r\n"),
         format!("{start}Transfer-Encoding: xchunked\r\n\r\n"),
         format!("{start}X-A : b\r\n\r\n"),
-        format!("GET {target} HTTP/1.1\r\n\r\n"),
         format!("{start}Content-Length: 3a\r\n\r\n"),
     ];
     let each = hostile.into_iter().enumerate().map(|(number, hostile)| {
@@ -125,6 +140,7 @@ async fn what_follows_a_refusal_is_not_run(cx: &Context) -> Result<(), Stop> {
             format!("behind {hostile:?} a call was run: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -142,6 +158,7 @@ async fn one_host(cx: &Context) -> Result<(), Stop> {
             format!("{bytes:?}: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -177,6 +194,7 @@ async fn header_lines_that_are_none(cx: &Context) -> Result<(), Stop> {
             format!("the value {hostile:?}: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -203,6 +221,7 @@ async fn chunks_that_are_none(cx: &Context) -> Result<(), Stop> {
         })
         .await?;
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -226,6 +245,7 @@ async fn bodies_that_end_too_early(cx: &Context) -> Result<(), Stop> {
         })
         .await?;
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -286,6 +306,7 @@ async fn targets_that_are_none(cx: &Context) -> Result<(), Stop> {
             format!("{rest:?} behind the name of a function: {}", met.shown())
         });
     }
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -306,19 +327,7 @@ async fn what_is_no_http(cx: &Context) -> Result<(), Stop> {
             format!("{bytes:?}: {}", met.shown())
         });
     }
-    let call = cx.try_send(Request::get(function.path("/"))).await;
-    let health = cx.try_send(Request::get("/healthz")).await;
-    let serves = [&call, &health]
-        .into_iter()
-        .all(|answer| answer.as_ref().is_ok_and(Answer::is_success));
-    cx.check("OFP-HRD-022", serves, || {
-        let shown = |answer: &Result<Answer, WireError>| match answer {
-            Ok(answer) => answer.shown(),
-            Err(error) => error.to_string(),
-        };
-        let (call, health) = (shown(&call), shown(&health));
-        format!("after that a call was answered with {call}, and /healthz with {health}")
-    });
+    still_serves(cx, &function).await;
     Ok(())
 }
 
@@ -353,7 +362,9 @@ async fn dots_do_not_lead_out(cx: &Context) -> Result<(), Stop> {
             .send(Request::get(function.path(&rest)).anonymous())
             .await?;
         let told = answer.json().unwrap_or_default();
-        let api = answer.is_success() && told.get("orchestration").is_some();
+        // The function asks nobody for credentials.
+        let told_by_api = answer.is_success() && told.get("orchestration").is_some();
+        let api = told_by_api || answer.status() == 401;
         let beside =
             answer.is_success() && replica(&answer).as_deref() == Some(other_replica.as_str());
         cx.check("OFP-HRD-013", !api && !beside, || {

@@ -1,5 +1,6 @@
 //! Calls that fail: visibly, once, and with the right mark.
 
+use super::super::steps::together;
 use super::{echo, text};
 use crate::case::Case;
 use crate::cases;
@@ -42,12 +43,10 @@ async fn nobody_answers_for_a_function_that_is_not_there(cx: &Context) -> Result
             )
         });
     }
-    for path in ["/function/", "/function"] {
-        let answer = cx.get(path).await?;
-        cx.check("OFP-INV-049", answer.is_refusal(), || {
-            format!("GET {path} gave {}", answer.shown())
-        });
-    }
+    let answer = cx.get("/function/").await?;
+    cx.check("OFP-INV-049", answer.is_refusal(), || {
+        format!("GET /function/ gave {}", answer.shown())
+    });
     Ok(())
 }
 
@@ -175,18 +174,21 @@ async fn a_call_runs_once(cx: &Context) -> Result<(), Stop> {
 
 async fn a_connection_that_the_function_closed_costs_no_call(cx: &Context) -> Result<(), Stop> {
     let function = cx.function().await?;
-    for round in 0..5 {
-        // The function closes its connection right after the reply, and does not say so.
-        let first = cx.get(&function.path("/do/text?text=x&keep=1")).await?;
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    // The function closes each connection right after its reply, and does not say so.
+    let path = function.path("/do/text?text=x&keep=1");
+    for first in together((0..5).map(|_| cx.get(&path))).await {
+        first?;
+    }
+    tokio::time::sleep(cx.timeouts().quiet).await;
+    for number in 1..=5 {
         let next = cx
             .send(Request::post(function.path("/next")).body("x"))
             .await?;
         let same = text(&echo(&next), "/target") == "/next";
         cx.check("OFP-INV-042", same, || {
             format!(
-                "in round {round}, after a reply of {}, the next call gave {}",
-                first.status(),
+                "of the calls after 5 whose connections the function closed, number {number} \
+                 gave {}",
                 next.shown()
             )
         });
@@ -221,12 +223,10 @@ async fn a_function_gets_only_its_own_calls(cx: &Context) -> Result<(), Stop> {
     }
     // One that begins like theirs and is none of them.
     let beginning: String = name.chars().take(name.len() - 1).collect();
-    let answer = cx.get(&format!("/function/{beginning}")).await?;
     // Where another function of this run has that name, it may answer; these may not.
-    let echo = echo(
-        &cx.get(&format!("/function/{beginning}/do/environment"))
-            .await?,
-    );
+    let order = format!("/function/{beginning}/do/environment");
+    let answer = cx.get(&order).await?;
+    let echo = echo(&answer);
     let who = text(&echo, "/variables/WHO");
     cx.check("OFP-INV-050", who.is_empty(), || {
         format!(

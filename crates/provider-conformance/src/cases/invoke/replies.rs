@@ -1,5 +1,6 @@
 //! What of a reply reaches the caller.
 
+use super::super::steps::shown;
 use super::{bytes, echo, text};
 use crate::case::Case;
 use crate::cases;
@@ -152,7 +153,7 @@ async fn replies_without_a_body_leave_the_connection_whole(cx: &Context) -> Resu
         let first = connection.call(&first).await;
         let bare = first.as_ref().is_ok_and(|answer| answer.body.is_empty());
         cx.check("OFP-INV-027", bare, || {
-            format!("{method} {order} gave {first:?}")
+            format!("{method} {order} gave {}", shown(&first))
         });
         let closes = first
             .as_ref()
@@ -167,7 +168,8 @@ async fn replies_without_a_body_leave_the_connection_whole(cx: &Context) -> Resu
             .as_ref()
             .is_ok_and(|next| text(&echo(next), "/target") == "/next");
         cx.check("OFP-INV-027", fits, || {
-            format!("the call behind {method} {order} on its connection gave {next:?}")
+            let next = shown(&next);
+            format!("the call behind {method} {order} on its connection gave {next}")
         });
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What of a call reaches the function.
 
+use super::super::steps::shown;
 use super::{bytes, echo, received, sha256, text};
 use crate::case::Case;
 use crate::cases;
@@ -45,7 +46,7 @@ async fn queries_reach_the_function(cx: &Context) -> Result<(), Stop> {
     for query in [
         "a=1",
         "a=1&a=2&b",
-        "q=%2B+%20&r=%zz",
+        "q=%2B+%20&r=%25",
         "x=a/b?c&y=;&z=%C3%BC",
         "=&&",
         "url=http://x/y%23z",
@@ -109,7 +110,8 @@ async fn methods_reach_the_function(cx: &Context) -> Result<(), Stop> {
         .is_ok_and(|next| text(&echo(next), "/target") == "/next")
         || next.as_ref().is_err_and(crate::wire::WireError::is_end);
     cx.check("OFP-INV-007", first.is_ok() && fits, || {
-        format!("HEAD was answered with {first:?}, the call behind it with {next:?}")
+        let (first, next) = (shown(&first), shown(&next));
+        format!("HEAD was answered with {first}, the call behind it with {next}")
     });
     for method in ["HEAD", "OPTIONS"] {
         let id = cx.name();
@@ -226,7 +228,6 @@ async fn headers_reach_the_function(cx: &Context) -> Result<(), Stop> {
         received(&named, "X-Forwarded-Host"),
     );
     let told = own == [host] || forwarded.iter().any(|value| value == host);
-    // Without credentials a provider may answer for hosts that it knows only.
     cx.check("OFP-INV-018", told, || {
         format!("the host {host} reached the function as {own:?}, forwarded {forwarded:?}")
     });

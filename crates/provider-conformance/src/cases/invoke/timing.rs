@@ -1,6 +1,6 @@
 //! Calls at the same time, replies that come early, late, or after others.
 
-use super::super::steps::together;
+use super::super::steps::{shown, together};
 use super::{bytes, echo, text};
 use crate::case::Case;
 use crate::cases;
@@ -107,7 +107,7 @@ async fn an_early_reply_comes(cx: &Context) -> Result<(), Stop> {
         .as_ref()
         .is_ok_and(|answer| answer.status() == 413 && answer.text() == "early");
     cx.check("OFP-INV-047", came, || {
-        let saw = answer.map_or_else(|error| error.to_string(), |answer| answer.shown());
+        let saw = shown(&answer);
         format!("a function that answers 413 without reading a body of 8 MiB gave {saw}")
     });
     Ok(())
@@ -199,7 +199,7 @@ async fn a_reply_that_goes_on_is_not_cut(cx: &Context) -> Result<(), Stop> {
         .as_ref()
         .is_ok_and(|answer| answer.text() == "0\n1\n2\n3\n4\n5\n6\n7\n");
     cx.check("OFP-INV-053", whole, || {
-        let saw = got.map_or_else(|error| error.to_string(), |answer| answer.shown());
+        let saw = shown(&got);
         format!("8 pieces, half a second between them, gave {saw}")
     });
     Ok(())
