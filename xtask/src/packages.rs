@@ -12,7 +12,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         program: "journalctl",
         package: "systemd",
@@ -27,6 +27,11 @@ const NEEDS: [Need; 3] = [
         program: "kill",
         package: "procps",
         purpose: "processes are ended as an operator would",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+        purpose: "a real gateway is run in a network of its own",
     },
 ];
 
@@ -134,7 +139,7 @@ mod tests {
         let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
         let text = explain(&missing, &packages);
         assert!(
-            text.contains("sudo apt-get install --yes systemd curl procps"),
+            text.contains("sudo apt-get install --yes systemd curl procps iproute2"),
             "{text}"
         );
     }

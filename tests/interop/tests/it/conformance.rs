@@ -1,5 +1,5 @@
-//! The conformance kit against `faas-process` and against a provider on the real Go SDK: what they
-//! deviate in is what `reports/` says. After a change of that:
+//! The conformance kit against `faas-process`, against a provider on the real Go SDK, and through a
+//! real gateway: what they deviate in is what `reports/` says. After a change of that:
 //! `UPDATE_DOCS=1 cargo test -p interop conformance`.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::gateway;
 use crate::go;
 use crate::provider::{PASSWORD, Provider, USER, beside_us};
 
@@ -21,6 +22,10 @@ const GO_FEATURES: &str = "secrets,logs,scale,namespaces,streaming,upgrade,auth,
 /// What `faas-process` keeps to: everything.
 const OUR_FEATURES: &str = "secrets,logs,scale,scale-zero,namespaces,streaming,upgrade,auth,metrics,hardening,usage,\
      wake-on-call,trailers";
+
+/// What a gateway of March 2021 passes on: no streams, no upgrades, and of namespaces their list
+/// alone.
+const GATEWAY_FEATURES: &str = "secrets,logs,scale,scale-zero,auth,metrics,usage,wake-on-call";
 
 #[test]
 fn conformance_of_faas_process_is_as_recorded() {
@@ -36,6 +41,16 @@ fn conformance_of_faas_process_is_as_recorded() {
 fn conformance_of_the_go_sdk_is_as_recorded() {
     let provider = GoProvider::start();
     check(&provider.url, GO_FEATURES).must_be_as_recorded("go-sdk");
+}
+
+#[test]
+fn conformance_through_a_gateway_is_as_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut kit = gateway::beside(directory.path());
+    kit.arg(beside_us("provider-conformance"));
+    kit.env("PATH", path());
+    let found = run(kit, gateway::URL, GATEWAY_FEATURES, &["--gateway"]);
+    found.must_be_as_recorded("gateway-2021");
 }
 
 /// The kit's report on a provider.
@@ -54,13 +69,18 @@ fn path() -> OsString {
 
 /// Runs the kit as an outside user would.
 fn check(url: &str, features: &str) -> Found {
+    let kit = Command::new(beside_us("provider-conformance"));
+    run(kit, url, features, &[])
+}
+
+fn run(mut kit: Command, url: &str, features: &str, more: &[&str]) -> Found {
     let dir = tempfile::tempdir().unwrap();
     let password = dir.path().join("password");
     fs::write(&password, PASSWORD).unwrap();
     let reports = dir.path().join("reports");
-    let kit = beside_us("provider-conformance");
-    let output = Command::new(&kit)
+    let output = kit
         .args(["run", "--url", url, "--user", USER, "--features", features])
+        .args(more)
         .arg("--password-file")
         .arg(&password)
         // By its name, so that a report does not tell of this machine's directories.

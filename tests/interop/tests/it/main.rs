@@ -9,6 +9,7 @@
 mod client;
 mod commands;
 mod conformance;
+mod gateway;
 mod go;
 mod provider;
 #[path = "../../../../crates/provider-types/tests/it/samples.rs"]
