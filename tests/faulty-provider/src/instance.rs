@@ -16,8 +16,18 @@ use crate::deployment::Deployment;
 use crate::logs::{Logs, Output};
 use crate::state::{Inner, Key};
 
-/// The one program that there is, as the first word of `envProcess`.
+/// The one program that there is, as the first word of `envProcess`; what the kit asks for unless
+/// told otherwise, `PATH/provider-conformance function`, is the same.
 pub(crate) const PROGRAM: &str = "test-function";
+
+/// The arguments of that program, if the line runs it.
+fn arguments(line: &str) -> Option<Vec<String>> {
+    let mut words = line.split_ascii_whitespace();
+    let program = words.next()?;
+    let kit = program.rsplit('/').next() == Some("provider-conformance");
+    let ours = program == PROGRAM || (kit && words.next() == Some("function"));
+    ours.then(|| words.map(str::to_owned).collect())
+}
 
 /// A replica. It ends once nobody holds it: neither its function nor a call.
 #[derive(Debug)]
@@ -112,10 +122,9 @@ impl Program {
 
     async fn bind(&self) -> anyhow::Result<(TestFunction, TempDir)> {
         let line = self.deployment.process(&self.inner);
-        let mut words = line.split_ascii_whitespace().map(str::to_owned);
-        if words.next().is_none_or(|word| word != PROGRAM) {
+        let Some(arguments) = arguments(&line) else {
             anyhow::bail!("there is no program {line:?}, only {PROGRAM}");
-        }
+        };
         let directory = tempfile::tempdir()?;
         for (name, value) in &self.secrets {
             std::fs::write(directory.path().join(name), self.as_read(value))?;
@@ -136,7 +145,7 @@ impl Program {
         }
         let mut settings = FunctionSettings::from_variables(variables)?;
         settings.secrets = PathBuf::from(directory.path());
-        settings.arguments = words.collect();
+        settings.arguments = arguments;
         let long = self.inner.has(Defect::LongLineStops);
         let output = || Box::new(Output::new(&self.id, &self.logs, long));
         settings.stdout = output();

@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until it is interrupted; a function's process is test-function
+    /// Serves until it is interrupted, for `provider-conformance run --url`
     Serve {
         /// Where
         #[arg(long, default_value = "127.0.0.1:0")]
@@ -71,6 +71,7 @@ async fn main() -> anyhow::Result<()> {
                 provider.set(defect, true);
             }
             println!("{}", provider.url());
+            println!("it runs the kit's test function, as `test-function`, and nothing else");
             tokio::signal::ctrl_c().await?;
         }
         Command::Check { own, defects } => {

@@ -1,11 +1,23 @@
 //! A report for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{CaseReport, Report, RequirementReport, Status, Verdict};
+use crate::context::Retry;
 use crate::requirement::Level;
 use crate::requirements::areas;
 use crate::wire::{Direction, Exchange};
+
+/// So many requirements that were not judged for one reason are named; more are counted.
+const NAMED: usize = 4;
+/// So many cases that had to wait for the same are named, the slowest first.
+const WAITED: usize = 3;
+/// So many connections of a case are shown from its beginning, and so many from its end.
+const CONNECTIONS: (usize, usize) = (2, 6);
+/// So much of a line, and so many lines of what one side said; the other forms have all of it.
+const LINE: usize = 400;
+const LINES: usize = 60;
 
 /// Letters for a terminal that shows colours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -67,10 +79,10 @@ impl Report {
     fn requirement_text(&self, out: &mut String, one: &RequirementReport, paint: Paint) {
         let status = paint.status(one.status);
         let _ = writeln!(out, "\n{} {status}  {}", paint.put("1", &one.id), one.text);
-        let _ = writeln!(out, "    source: {}", one.source);
         for reason in &one.reasons {
             let _ = writeln!(out, "    {}", indented(reason));
         }
+        let _ = writeln!(out, "    source: {}", one.source);
         let shows = |case: &&CaseReport| {
             let judged = case.judged.get(&one.id);
             judged.is_some_and(|judged| judged.status >= Status::Warn)
@@ -90,38 +102,76 @@ impl Report {
     }
 
     fn unjudged(&self, out: &mut String, paint: Paint) {
-        let mut first = true;
+        let mut alike: Vec<(Status, &str, Vec<&RequirementReport>)> = Vec::new();
         for status in [Status::Unreached, Status::Disabled] {
             for one in self.with_status(status) {
-                if std::mem::take(&mut first) {
-                    let _ = writeln!(out, "\nNot judged:");
-                }
                 let reason = one.reasons.first().map_or("", |reason| reason.trim_end());
-                let (id, level, status) = (&one.id, one.level, paint.status(status));
-                let _ = writeln!(out, "    {id} {level:<6} {status}: {reason}");
+                match alike.iter_mut().find(|(_, same, _)| *same == reason) {
+                    Some((_, _, all)) => all.push(one),
+                    None => alike.push((status, reason, vec![one])),
+                }
+            }
+        }
+        if !alike.is_empty() {
+            let _ = writeln!(out, "\nNot judged:");
+        }
+        for (status, reason, all) in alike {
+            let status = paint.status(status);
+            let reason = cut(reason);
+            if all.len() > NAMED {
+                let musts = all.iter().filter(|one| one.level == Level::Must).count();
+                let count = all.len();
+                let _ = writeln!(
+                    out,
+                    "    {count} requirements, {musts} of them MUSTs, {status}: {reason}"
+                );
+                continue;
+            }
+            for one in all {
+                let _ = writeln!(out, "    {} {:<6} {status}: {reason}", one.id, one.level);
             }
         }
     }
 
+    /// What did not come at once: a line for each such thing, with the cases that waited longest.
     fn retries_text(&self, out: &mut String) {
-        let retried: Vec<&CaseReport> = self
-            .cases
-            .iter()
-            .filter(|case| !case.retries.is_empty())
-            .collect();
-        if retried.is_empty() {
-            return;
-        }
-        let _ = writeln!(out, "\nNot at the first try:");
-        for case in retried {
+        let mut alike: BTreeMap<(bool, &str), Vec<(&CaseReport, &Retry)>> = BTreeMap::new();
+        for case in &self.cases {
             for retry in &case.retries {
-                let came = if retry.came { "came" } else { "did not come" };
-                let _ = writeln!(
-                    out,
-                    "    {}: {}: {came} after {} tries, {} ms",
-                    case.name, retry.what, retry.tries, retry.ms
-                );
+                let same = alike.entry((retry.came, &retry.what)).or_default();
+                same.push((case, retry));
             }
+        }
+        if !alike.is_empty() {
+            let _ = writeln!(out, "\nNot at the first try:");
+        }
+        for ((came, what), mut all) in alike {
+            all.sort_by_key(|(_, retry)| std::cmp::Reverse(retry.ms));
+            let mut names: Vec<&str> = Vec::new();
+            for (case, _) in &all {
+                if !names.contains(&case.name.as_str()) {
+                    names.push(&case.name);
+                }
+            }
+            let more = names.len().saturating_sub(WAITED);
+            let mut cases = names
+                .into_iter()
+                .take(WAITED)
+                .collect::<Vec<_>>()
+                .join(", ");
+            if more > 0 {
+                let _ = write!(cases, " and {more} more");
+            }
+            let (came, most) = (if came { "came" } else { "did not come" }, all.first());
+            let (tries, ms) = most.map_or((0, 0), |(_, retry)| (retry.tries, retry.ms));
+            let times = match all.len() {
+                1 => String::new(),
+                count => format!(" {count} times, the slowest"),
+            };
+            let _ = writeln!(
+                out,
+                "    {what}: {came}{times} after {tries} tries, {ms} ms: {cases}"
+            );
         }
     }
 
@@ -210,7 +260,17 @@ impl Report {
 }
 
 fn transcript(out: &mut String, exchanges: &[Exchange], paint: Paint) {
+    let (first, last) = CONNECTIONS;
+    let end = exchanges.len().saturating_sub(last);
     for (number, exchange) in exchanges.iter().enumerate() {
+        // Where there is but one between, it is shown.
+        if number == first && end > first + 1 {
+            let text = format!("connections {} to {end}: see report.json", first + 1);
+            let _ = writeln!(out, "      {}", paint.put("2", &text));
+        }
+        if number >= first && number < end && end > first + 1 {
+            continue;
+        }
         let _ = writeln!(out, "      connection {}", number + 1);
         for said in &exchange.said {
             let (mark, code) = match said.direction {
@@ -218,11 +278,28 @@ fn transcript(out: &mut String, exchanges: &[Exchange], paint: Paint) {
                 Direction::Received => ("<", "0"),
                 Direction::Event => ("-", "2"),
             };
-            for line in said.text.trim_end().lines() {
-                let line = paint.put(code, &format!("{mark} {line}"));
+            let text = said.text.trim_end();
+            for line in text.lines().take(LINES) {
+                let line = paint.put(code, &format!("{mark} {}", cut(line)));
                 let _ = writeln!(out, "        {line}");
             }
+            let more = text.lines().count().saturating_sub(LINES);
+            if more > 0 {
+                let text = format!("{more} lines more: see report.json");
+                let _ = writeln!(out, "        {}", paint.put("2", &text));
+            }
         }
+    }
+}
+
+/// So much of a line as a terminal can do with.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(LINE) {
+        Some((end, _)) => {
+            let (shown, rest) = line.split_at(end);
+            format!("{shown}… {} characters more", rest.chars().count())
+        }
+        None => line.to_owned(),
     }
 }
 

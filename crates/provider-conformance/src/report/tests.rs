@@ -186,3 +186,59 @@ fn the_console_shows_bytes_where_something_fails() {
         "{console}"
     );
 }
+
+#[test]
+fn what_was_not_asked_for_is_one_line() {
+    let mut report = sample();
+    for one in &mut report.requirements {
+        if one.status == Status::Uncovered {
+            one.status = Status::Disabled;
+            one.reasons = vec!["not among what was asked for".to_owned()];
+        }
+    }
+    let of = report.with_status(Status::Disabled).count();
+    let console = report.console(Paint::new(false));
+    let lines = console.lines().filter(|line| line.contains("not among"));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 1, "{console}");
+    let count = format!("    {of} requirements, ");
+    assert!(lines[0].starts_with(&count), "{console}");
+}
+
+#[test]
+fn cases_that_waited_for_the_same_share_a_line() {
+    let mut report = sample();
+    let slowest = Retry {
+        what: "a <thing>".to_owned(),
+        tries: 9,
+        ms: 900,
+        came: true,
+    };
+    let mut other = report.cases[0].clone();
+    other.name = "functions/other".to_owned();
+    other.retries = vec![slowest];
+    report.cases.push(other);
+    let console = report.console(Paint::new(false));
+    let line = "    a <thing>: came 2 times, the slowest after 9 tries, 900 ms: \
+                functions/other, functions/one\n";
+    assert!(console.contains(line), "{console}");
+}
+
+#[test]
+fn the_console_shows_the_ends_of_what_is_long() {
+    let mut report = sample();
+    let one = report.cases[0].exchanges[0].clone();
+    report.cases[0].exchanges = vec![one; 40];
+    report.cases[0].exchanges[39].said[0].text = "x".repeat(5_000);
+    let console = report.console(Paint::new(false));
+    assert!(
+        console.contains("connections 3 to 34: see report.json"),
+        "{console}"
+    );
+    let shown: Vec<&str> = console
+        .lines()
+        .filter(|line| line.starts_with("      connection "))
+        .collect();
+    assert_eq!(shown.len(), 8, "{console}");
+    assert!(console.contains("x… 4600 characters more"), "{console}");
+}

@@ -5,6 +5,7 @@ mod function;
 mod image;
 mod list;
 mod output;
+mod progress;
 mod report;
 mod run;
 mod sweep;

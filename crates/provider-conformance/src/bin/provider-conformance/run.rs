@@ -1,5 +1,6 @@
 //! `run`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::future::pending;
 use std::io::IsTerminal as _;
@@ -8,12 +9,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use provider_conformance::{
-    Declaration, Declared, ImageRegistry, Paint, Report, Suite, Target, Timeouts, Workload,
+    Declaration, Declared, ImageRegistry, Paint, Report, Status, Suite, Target, Timeouts, Workload,
 };
 
 use crate::args::{Run, TargetArgs};
 use crate::image;
 use crate::output::{complain, say};
+use crate::progress::Line;
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let mut builder = Suite::builder()
@@ -42,16 +44,11 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     for what in &arguments.only {
         builder = builder.only(what)?;
     }
-    let lively = std::io::stderr().is_terminal();
+    let line = Line::new();
+    line.put("looking at the provider");
+    let told = line.clone();
     let suite = builder
-        .progress(move |case, ended, total| {
-            if lively {
-                complain(format_args!("\r\u{1b}[K{ended}/{total} {}", case.name));
-                if ended == total {
-                    complain("\r\u{1b}[K");
-                }
-            }
-        })
+        .progress(move |case, ended, total| told.tell(case, ended, total))
         .build();
     let report = block_on(async {
         let (workload, registry) = workload(arguments).await?;
@@ -66,11 +63,45 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
             report = suite.run(&target) => Ok(report?),
             () = serving => bail!("the registry has ended"),
         }
-    })??;
+    })?;
+    line.put("");
+    let report = report?;
     write(arguments, &report)?;
-    let colours = std::io::stdout().is_terminal();
+    // https://no-color.org
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = wanted && std::io::stdout().is_terminal();
     say(report.console(Paint::new(colours)))?;
+    complain(next(arguments, &report));
     Ok(ExitCode::from(report.verdict.exit_code()))
+}
+
+/// What the user can do about what was found.
+fn next(arguments: &Run, report: &Report) -> String {
+    let mut text = String::new();
+    let failed: Vec<&str> = report
+        .with_status(Status::Fail)
+        .map(|one| one.id.as_str())
+        .collect();
+    if let Some(first) = failed.first() {
+        let _ = writeln!(
+            text,
+            "`--only {first}` runs its cases alone, `--keep` leaves what they deploy; \
+             SPEC.md says what is asked for (`provider-conformance spec`)"
+        );
+    }
+    match &arguments.report {
+        Some(directory) => {
+            let _ = writeln!(text, "{}", directory.join("report.html").display());
+        }
+        None if !failed.is_empty() => {
+            let _ = writeln!(
+                text,
+                "`--report DIR` writes all of it as a page and as JSON"
+            );
+        }
+        None => {}
+    }
+    text
 }
 
 fn write(arguments: &Run, report: &Report) -> anyhow::Result<()> {
