@@ -34,6 +34,24 @@ pub(crate) struct Shared {
     /// The run's own part of names.
     pub(crate) run: String,
     pub(crate) counter: Arc<AtomicU64>,
+    pub(crate) starts: Arc<Starts>,
+}
+
+/// After so many functions that never became available, and none that did, no other is waited for.
+const HOPELESS: u64 = 3;
+
+/// How functions of the run have started so far.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    good: AtomicU64,
+    bad: AtomicU64,
+}
+
+impl Starts {
+    /// Whether no function starts at this provider.
+    pub(crate) fn hopeless(&self) -> bool {
+        self.good.load(Ordering::Relaxed) == 0 && self.bad.load(Ordering::Relaxed) >= HOPELESS
+    }
 }
 
 /// What a case works with: it sends requests, creates functions, and judges requirements.
@@ -393,6 +411,11 @@ impl Context {
     /// # Errors
     /// [`Stop::Setup`] where that does not come about.
     pub async fn available(&self, name: &str, namespace: &str) -> Result<Function, Stop> {
+        let starts = &self.shared.starts;
+        if starts.hopeless() {
+            let text = "no function becomes available here, so none was waited for";
+            return Err(Stop::Setup(text.to_owned()));
+        }
         let target = status_target(name, namespace);
         let limit = self.timeouts().ready;
         let ready =
@@ -405,12 +428,20 @@ impl Context {
                 ready,
             )
             .await?;
+        let count = if polled.is_ok() {
+            &starts.good
+        } else {
+            &starts.bad
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         let unavailable = |answer: &Answer| {
-            let text = format!(
-                "{name} is not available after {limit:?}: {}",
-                answer.shown()
-            );
-            Stop::Setup(text)
+            let says = match status(answer) {
+                Some(status) => format!("its status says 0 of {} replicas are", status.replicas),
+                None => format!("its status was answered with {}", answer.shown()),
+            };
+            Stop::Setup(format!(
+                "a function is not available after {limit:?}: {says}"
+            ))
         };
         let answer = polled.map_err(|answer| unavailable(&answer))?;
         let status = status(&answer).ok_or_else(|| unavailable(&answer))?;

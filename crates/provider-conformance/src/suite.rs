@@ -88,6 +88,18 @@ impl Suite {
         notes.extend(beyond_judging(&shared));
         let (cases, said) = self.run_cases(&shared).await;
         notes.extend(said);
+        if shared.starts.hopeless() {
+            notes.push(match &target.workload {
+                Workload::Process { command } => format!(
+                    "no function has become available: can the provider run `{command}`? \
+                     --command says what it runs, --workload which image"
+                ),
+                Workload::Image { reference } => format!(
+                    "no function has become available: can the provider pull {reference}? \
+                     --workload says which image"
+                ),
+            });
+        }
         let (requirements, said) = self.weigh(&shared.declared, &cases, started.date());
         notes.extend(said);
         let verdict = verdict(&requirements, &cases);
@@ -128,6 +140,7 @@ impl Suite {
             declared: self.declared.clone(),
             run: run_name(),
             counter: Arc::new(AtomicU64::new(1)),
+            starts: Arc::default(),
         }
     }
 

@@ -15,3 +15,6 @@ mod gateway;
 
 // What a run leaves behind is swept away.
 mod sweep;
+
+// Where no function starts, the kit says so and does not wait for each.
+mod hopeless;
