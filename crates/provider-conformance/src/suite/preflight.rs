@@ -66,7 +66,8 @@ pub(super) async fn look(shared: &Shared) -> Result<Info, RunError> {
     }
     let info = ask(&cx, "/system/info").await?;
     let lists = functions.status() == 200 && functions.json().is_ok_and(|list| list.is_array());
-    let object = info.json().ok().filter(serde_json::Value::is_object);
+    // `{}` is said by many a server that is none.
+    let object = info.json().ok().filter(|info| info.get("provider").is_some());
     let informs = info.status() == 200 && object.is_some();
     if !lists && !informs {
         return Err(RunError::NoProvider {
