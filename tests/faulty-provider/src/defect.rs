@@ -73,7 +73,7 @@ impl Defect {
                 "OFP-HRD-012",
             ],
             // Every secret is read with it.
-            Self::SecretNewline => &["OFP-SEC-009"],
+            Self::RawValueRefused | Self::SecretNewline => &["OFP-SEC-009"],
             _ => &[],
         }
     }
@@ -282,6 +282,7 @@ defects! {
     SecretAsText: "OFP-SEC-008", "Secrets reach functions as UTF-8, whatever they were.";
     SecretCut: "OFP-SEC-008", "Secrets reach functions up to 4 KiB of them.";
     SecretNewline: "OFP-SEC-008", "Secrets reach functions with a newline at their end.";
+    RawValueRefused: "OFP-SEC-008", "A secret with `rawValue` is answered with 400.";
     SecretValueWins: "OFP-SEC-009", "`value` wins over `rawValue`.";
     ExistingSecretIs500: "OFP-SEC-011", "Creating a secret that exists is answered with 500.";
     ExistingSecretChanged: "OFP-SEC-011", "Creating a secret that exists changes it, and is answered with 409.";
@@ -300,7 +301,12 @@ defects! {
     DefaultTwice: "OFP-NAM-002", "The list of namespaces has the default one twice.";
     DottedCallIs404: "OFP-NAM-004", "A call that names the default namespace is answered with 404.";
     EmptyNamespaceRefused: "OFP-NAM-006", "An empty namespace is answered with 400.";
+    EmptyNamespaceOfSecrets: "OFP-NAM-006", "An empty namespace of secrets is answered with 400.";
+    EmptyNamespaceOfLogs: "OFP-NAM-006", "An empty namespace of logs is answered with 400.";
+    EmptyNamespaceIsAnother: "OFP-NAM-006", "The list of functions of an empty namespace is empty.";
     DefaultByNameRefused: "OFP-NAM-007", "The default namespace by its name is answered with 400.";
+    DefaultOfDeletionRefused: "OFP-NAM-007", "The default namespace by its name in the query of a deletion is answered with 400.";
+    DefaultOfSecretsRefused: "OFP-NAM-007", "The default namespace of secrets by its name is answered with 400.";
     NamespaceCreateIs204: "OFP-NAM-009", "Creating a namespace is answered with 204.";
     NamespaceNotListed: "OFP-NAM-011", "A created namespace is not listed.";
     DeletedNamespaceListed: "OFP-NAM-011", "A deleted namespace stays in the list.";
@@ -312,16 +318,22 @@ defects! {
     NamespaceUpdateIs204: "OFP-NAM-014", "Updating a namespace is answered with 204.";
     NamespaceDeleteIs204: "OFP-NAM-015", "Deleting a namespace is answered with 204.";
     NamespacesShared: "OFP-NAM-023", "An update changes functions of that name in every namespace.";
+    ScaledTogether: "OFP-NAM-023", "Scaling changes functions of that name in every namespace.";
+    DeletedTogether: "OFP-NAM-023", "A deletion removes functions of that name in every namespace.";
     DeployNamespaceIgnored: "OFP-NAM-024", "The namespace in the body of a deployment is not read.";
+    UpdateNamespaceIgnored: "OFP-NAM-024", "The namespace in the body of an update is not read.";
     ListOfAll: "OFP-NAM-025", "The list has functions of every namespace.";
     StatusNamespaceIgnored: "OFP-NAM-025", "The namespace in the query of a status is not read.";
     DeleteBodyNamespaceIgnored: "OFP-NAM-026", "The namespace in the body of a deletion is not read.";
     DeleteQueryNamespaceIgnored: "OFP-NAM-027", "The namespace in the query of a deletion is not read.";
     ScaleBodyNamespaceIgnored: "OFP-NAM-028", "The namespace in the body of scaling is not read.";
+    ScaleBodyNamespaceLost: "OFP-NAM-028", "Scaling with a namespace in the body is answered with 202 and not done.";
     ScaleQueryNamespaceIgnored: "OFP-NAM-029", "The namespace in the query of scaling is not read.";
+    ScaleQueryNamespaceLost: "OFP-NAM-029", "Scaling with a namespace in the query is answered with 202 and not done.";
     CallNamespaceIgnored: "OFP-NAM-030", "The namespace in the path of a call is not read.";
     SecretsOfAll: "OFP-NAM-031", "The list has secrets of every namespace.";
     SecretBodyNamespaceIgnored: "OFP-NAM-032", "The namespace in the body of a secret is not read.";
+    SecretUpdateElsewhere: "OFP-NAM-032", "An update of a secret in a namespace is answered with 200 and not done.";
     SecretDeleteByQuery: "OFP-NAM-032", "The namespace in the body of a secret's deletion is not read.";
     LogNamespaceIgnored: "OFP-NAM-033", "The namespace in the query of logs is not read.";
     FirstDotSplits: "OFP-NAM-036", "The path of a call is split at its first dot.";

@@ -4,10 +4,10 @@ pub(super) mod default;
 pub(super) mod life;
 pub(super) mod places;
 
+use provider_types::wire::FunctionDeployment;
 use serde_json::{Value, json};
 
-use super::steps::environment;
-use crate::context::{Context, Created, Function, Stop, status};
+use crate::context::{Context, Created, Function, Stop};
 use crate::wire::{Answer, Request};
 
 /// Where namespaces are made.
@@ -38,13 +38,18 @@ async fn another(cx: &Context) -> Result<String, Stop> {
     Err(Stop::Setup(text))
 }
 
-/// Deploys the test function into a namespace, with a variable `WHERE`; whatever the answer.
-async fn put(cx: &Context, name: &str, namespace: &str, place: &str) -> Result<Answer, Stop> {
+/// The test function in a namespace, with a variable `WHERE`.
+fn placed(cx: &Context, name: &str, namespace: &str, place: &str) -> FunctionDeployment {
     let mut deployment = cx.deployment(name);
     namespace.clone_into(&mut deployment.namespace);
     let variable = ("WHERE".to_owned(), place.to_owned());
     deployment.env_vars.extend([variable]);
-    cx.deploy(&deployment).await
+    deployment
+}
+
+/// Deploys it so, whatever the answer.
+async fn put(cx: &Context, name: &str, namespace: &str, place: &str) -> Result<Answer, Stop> {
+    cx.deploy(&placed(cx, name, namespace, place)).await
 }
 
 /// The test function in a namespace, available there.
@@ -56,15 +61,6 @@ async fn function_in(cx: &Context, namespace: &str) -> Result<Function, Stop> {
         return Err(Stop::Setup(text));
     }
     cx.available(&name, namespace).await
-}
-
-/// Its variable `WHERE`, as its status and as it itself says.
-async fn told(cx: &Context, function: &Function) -> Result<[Option<String>; 2], Stop> {
-    let answer = cx.get(&function.status_path()).await?;
-    let shown = status(&answer).and_then(|it| it.env_vars.get("WHERE").cloned());
-    let own = environment(cx, function).await;
-    let own = own.ok().and_then(|mut all| all.remove("WHERE"));
-    Ok([shown, own])
 }
 
 fn names(answer: &Answer) -> Option<Vec<String>> {

@@ -178,10 +178,26 @@ async fn a_function_reads_exactly_its_secrets(cx: &Context) -> Result<(), Stop> 
     let raw = |bytes: &[u8]| STANDARD.encode(bytes);
     let value = format!("  a=b\n{text}\n\n");
     create(cx, &json!({"name": text, "value": value})).await?;
-    create(cx, &json!({"name": binary, "rawValue": raw(&every_byte)})).await?;
-    create(cx, &json!({"name": large, "rawValue": raw(&many)})).await?;
+    let bytes = json!({"name": binary, "rawValue": raw(&every_byte)});
+    let long = json!({"name": large, "rawValue": raw(&many)});
     let two = json!({"name": both, "value": "trimmed", "rawValue": raw(b"trimmed \n")});
-    create(cx, &two).await?;
+    let mut listed: Vec<&str> = vec![text];
+    for (id, name, body) in [
+        ("OFP-SEC-008", binary, bytes),
+        ("OFP-SEC-008", large, long),
+        ("OFP-SEC-009", both, two),
+    ] {
+        let answer = tell(cx, "POST", &body).await?;
+        cx.check(id, answer.is_success(), || {
+            format!(
+                "a secret with `rawValue` was answered with {}",
+                answer.shown()
+            )
+        });
+        if answer.is_success() {
+            listed.push(name);
+        }
+    }
     let none = json!({"name": empty, "value": ""});
     let kept = tell(cx, "POST", &none).await?;
     cx.check("OFP-SEC-010", kept.is_success(), || {
@@ -189,7 +205,6 @@ async fn a_function_reads_exactly_its_secrets(cx: &Context) -> Result<(), Stop> 
     });
     create(cx, &json!({"name": other, "value": "of somebody else"})).await?;
 
-    let mut listed: Vec<&str> = vec![text, binary, large, both];
     if kept.is_success() {
         listed.push(empty);
     }
@@ -199,15 +214,20 @@ async fn a_function_reads_exactly_its_secrets(cx: &Context) -> Result<(), Stop> 
         ("OFP-SEC-008", binary, every_byte.as_slice()),
         ("OFP-SEC-008", large, many.as_slice()),
     ] {
+        if !listed.contains(&name.as_str()) {
+            continue;
+        }
         let have = read(cx, &function, name).await?;
         cx.check(id, have.as_deref() == Some(wanted), || {
             differs(&have, wanted)
         });
     }
-    let (have, wanted) = (read(cx, &function, both).await?, b"trimmed \n");
-    // What stands behind it is another's matter.
-    let begins = have.as_ref().is_some_and(|have| have.starts_with(wanted));
-    cx.check("OFP-SEC-009", begins, || differs(&have, wanted));
+    if listed.contains(&both.as_str()) {
+        let (have, wanted) = (read(cx, &function, both).await?, b"trimmed \n");
+        // What stands behind it is another's matter.
+        let begins = have.as_ref().is_some_and(|have| have.starts_with(wanted));
+        cx.check("OFP-SEC-009", begins, || differs(&have, wanted));
+    }
     if kept.is_success() {
         let have = read(cx, &function, empty).await?;
         cx.check("OFP-SEC-010", have.as_deref() == Some(b""), || {
@@ -417,9 +437,9 @@ async fn of_requests_at_once_one_creates(cx: &Context) -> Result<(), Stop> {
         cx.not_applicable("OFP-SEC-021", "an existing secret is replaced by a POST");
         return Ok(());
     }
-    let created = statuses.iter().filter(|&&status| status == 201).count();
-    let others = statuses.iter().filter(|&&status| status == 409).count();
-    cx.check("OFP-SEC-021", created == 1 && others == 7, || {
+    let created = answers.iter().filter(|one| one.is_success()).count();
+    let refused = answers.iter().filter(|one| one.is_refusal()).count();
+    cx.check("OFP-SEC-021", created == 1 && refused == 7, || {
         format!("8 requests at once were answered with {statuses:?}")
     });
     Ok(())

@@ -108,7 +108,8 @@ pub(crate) async fn remove(cx: &Context, created: &Created) -> Result<(), String
             namespace.labels = labels.into_iter().collect();
             (
                 format!("namespace {name}"),
-                Request::delete(format!("/system/namespace/{name}")).json(wire::to_vec(&namespace)),
+                Request::delete(format!("/system/namespace/{}", name.replace('/', "%2F")))
+                    .json(wire::to_vec(&namespace)),
                 None,
             )
         }

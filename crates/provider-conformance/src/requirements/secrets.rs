@@ -126,7 +126,7 @@ pub(super) const ALL: &[Requirement] = &[
     should(
         "OFP-SEC-021",
         Profile::Secrets,
-        "Of requests to create one secret at the same time, exactly one SHOULD be answered with 201 where existing ones are refused.",
+        "Of requests to create one secret at the same time, exactly one SHOULD be answered with success, where a provider refuses to create one that exists.",
         "our choice",
     ),
     should(

@@ -38,8 +38,10 @@ pub(super) fn list(inner: &Arc<Inner>, request: &Request) -> Answered {
     let has = |defect| inner.has(defect);
     let mut listed = Vec::new();
     let ghosts = state.ghosts.iter().filter(|_| has(Defect::DeletedListed));
+    let nowhere = has(Defect::EmptyNamespaceIsAnother) && request.query("namespace") == Some("");
     for (key, function) in state.functions.iter().chain(ghosts) {
-        let hidden = has(Defect::NotListed) || has(Defect::ZeroNotListed) && function.wanted == 0;
+        let hidden =
+            nowhere || has(Defect::NotListed) || has(Defect::ZeroNotListed) && function.wanted == 0;
         if hidden || key.0 != namespace && !has(Defect::ListOfAll) {
             continue;
         }
@@ -136,7 +138,11 @@ fn read(
     body: &Object,
 ) -> Result<Deployment, Answer> {
     let named = body.text("namespace")?;
-    let named = Some(named.as_str()).filter(|_| !inner.has(Defect::DeployNamespaceIgnored));
+    let ignored = match request.method.as_str() {
+        "PUT" => inner.has(Defect::UpdateNamespaceIgnored),
+        _ => inner.has(Defect::DeployNamespaceIgnored),
+    };
+    let named = Some(named.as_str()).filter(|_| !ignored);
     let namespace = namespace(inner, state, named, request.query("namespace"))?;
     let deployment = Deployment::read(inner, body, namespace)?;
     for name in &deployment.secrets {
@@ -250,6 +256,9 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request) -> Answered {
     let query = request
         .query("namespace")
         .filter(|_| !has(Defect::DeleteQueryNamespaceIgnored));
+    if has(Defect::DefaultOfDeletionRefused) && query == Some(DEFAULT_NAMESPACE) {
+        return Err(Answer::text(400, "that is no namespace"));
+    }
     let namespace = namespace(inner, &state, named, query)?;
     if name.is_empty() {
         return Err(Answer::text(400, "functionName is empty"));
@@ -261,6 +270,9 @@ pub(super) fn delete(inner: &Arc<Inner>, request: &Request) -> Answered {
         }
         return Err(absent(&key));
     };
+    if has(Defect::DeletedTogether) {
+        state.functions.retain(|other, _| other.1 != key.1);
+    }
     let held = [
         Defect::DeletedListed,
         Defect::DeletedHasStatus,
@@ -287,6 +299,12 @@ pub(super) fn scale(inner: &Arc<Inner>, request: &Request, name: &str) -> Answer
     if has(Defect::ScaleNeedsNamespace) && named.is_empty() && query.is_none() {
         return Err(Answer::text(400, "namespace is needed"));
     }
+    let elsewhere = |named: &str| !named.is_empty() && named != DEFAULT_NAMESPACE;
+    if has(Defect::ScaleBodyNamespaceLost) && elsewhere(&named)
+        || has(Defect::ScaleQueryNamespaceLost) && query.is_some_and(elsewhere)
+    {
+        return Ok(Answer::empty(202));
+    }
     let named = Some(named.as_str()).filter(|_| !has(Defect::ScaleBodyNamespaceIgnored));
     let query = query.filter(|_| !has(Defect::ScaleQueryNamespaceIgnored));
     let namespace = namespace(inner, &state, named, query)?;
@@ -312,6 +330,12 @@ pub(super) fn scale(inner: &Arc<Inner>, request: &Request, name: &str) -> Answer
     }
     function.wanted = replicas;
     function.was_at_zero |= replicas == 0;
+    if has(Defect::ScaledTogether) {
+        let others = state.functions.iter_mut();
+        for (_, other) in others.filter(|(other, _)| other.1 == key.1) {
+            other.wanted = replicas;
+        }
+    }
     inner.reconcile(&mut state, &key);
     Ok(Answer::empty(if has(Defect::ScaleIs201) {
         201

@@ -49,6 +49,9 @@ pub(super) fn query(inner: &Arc<Inner>, request: &Request) -> Result<Answer, Ans
     let named = request
         .query("namespace")
         .filter(|_| !has(Defect::LogNamespaceIgnored));
+    if has(Defect::EmptyNamespaceOfLogs) && named == Some("") {
+        return Err(Answer::text(400, "the namespace is empty"));
+    }
     let namespace = namespace(inner, &state, None, named)?;
     let key = (namespace, name.to_owned());
     let Some(function) = state.functions.get(&key) else {

@@ -16,8 +16,14 @@ type Answered = Result<Answer, Answer>;
 
 pub(super) fn list(inner: &Arc<Inner>, request: &Request) -> Answered {
     let state = inner.state();
-    let namespace = namespace(inner, &state, None, request.query("namespace"))?;
+    let query = request.query("namespace");
     let has = |defect| inner.has(defect);
+    if has(Defect::EmptyNamespaceOfSecrets) && query == Some("")
+        || has(Defect::DefaultOfSecretsRefused) && query == Some(DEFAULT_NAMESPACE)
+    {
+        return Err(Answer::text(400, "that is no namespace"));
+    }
+    let namespace = namespace(inner, &state, None, query)?;
     let deleted = state
         .deleted_secrets
         .iter()
@@ -81,7 +87,9 @@ pub(super) fn update(inner: &Arc<Inner>, request: &Request) -> Answered {
     let Some(kept) = state.secrets.get_mut(&key) else {
         return Err(Answer::text(404, format!("there is no secret {}", key.1)));
     };
-    *kept = value;
+    if !(inner.has(Defect::SecretUpdateElsewhere) && key.0 != DEFAULT_NAMESPACE) {
+        *kept = value;
+    }
     let created = inner.has(Defect::SecretUpdateIs201);
     Ok(Answer::empty(if created { 201 } else { 200 }))
 }
@@ -148,6 +156,9 @@ fn key(inner: &Inner, state: &State, request: &Request, body: &Object) -> Result
 fn value(inner: &Inner, body: &Object) -> Result<Vec<u8>, Answer> {
     let text = body.text("value")?;
     let raw = body.text("rawValue")?;
+    if inner.has(Defect::RawValueRefused) && !raw.is_empty() {
+        return Err(Answer::text(400, "rawValue is not known here"));
+    }
     let raw = STANDARD.decode(raw.replace(['\r', '\n'], ""));
     let raw = raw.map_err(|_| Answer::text(400, "rawValue: this is no base64"))?;
     let text_wins = inner.has(Defect::SecretValueWins) && !text.is_empty();

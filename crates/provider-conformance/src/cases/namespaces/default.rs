@@ -6,6 +6,7 @@ use super::super::steps::replica;
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Created, Function, Stop, status};
+use crate::requirement::Profile;
 use crate::wire::{Answer, Request};
 
 pub(in crate::cases) const CASES: &[Case] = cases! { "namespaces";
@@ -109,13 +110,18 @@ async fn stands_everywhere(
         }
         body.to_string()
     };
-    let own = cx.name();
+    let (own, other, secret) = (cx.name(), cx.name(), cx.name());
     cx.will_create(Created::function(&own, ""));
+    let answer = cx.deploy(&cx.deployment(&other)).await?;
+    if !answer.is_success() {
+        let text = format!("the deployment was answered with {}", answer.shown());
+        return Err(Stop::Setup(text));
+    }
     let deployment = |name: &str| {
         let document = provider_types::wire::to_vec(&cx.deployment(name));
         serde_json::from_slice(&document).unwrap_or_default()
     };
-    for request in [
+    let mut requests = vec![
         Request::get(format!("/system/functions?{query}")),
         Request::get(format!("/system/function/{name}?{query}")),
         Request::post("/system/functions").json(body(deployment(&own))),
@@ -125,10 +131,32 @@ async fn stands_everywhere(
         Request::post(format!("/system/scale-function/{name}?{query}"))
             .json(json!({"serviceName": name, "replicas": 1}).to_string()),
         Request::delete("/system/functions").json(body(json!({"functionName": own}))),
-    ] {
+        Request::delete(format!("/system/functions?{query}"))
+            .json(json!({"functionName": other}).to_string()),
+    ];
+    if cx.declares(Profile::Logs) {
+        let target = format!("/system/logs?name={name}&follow=false&{query}");
+        requests.push(Request::get(target));
+    }
+    if cx.declares(Profile::Secrets) {
+        cx.will_create(Created::secret(&secret, ""));
+        let told = body(json!({"name": secret, "value": "of the default namespace"}));
+        requests.extend(["POST", "PUT", "GET", "DELETE"].map(|method| match method {
+            "GET" => Request::get(format!("/system/secrets?{query}")),
+            _ => Request::new(method, "/system/secrets").json(told.clone()),
+        }));
+    }
+    for request in requests {
         let call = request.line();
+        // A list has what is there.
+        let listed = match call.split(['?', ' ']).nth(1) {
+            Some("/system/functions") if call.starts_with("GET") => name,
+            Some("/system/secrets") if call.starts_with("GET") => &secret,
+            _ => "",
+        };
         let answer = cx.send(request).await?;
-        cx.check(id, answer.is_success(), || {
+        let right = answer.is_success() && answer.text().contains(listed);
+        cx.check(id, right, || {
             format!(
                 "{call} with `namespace` {namespace:?} was answered with {}",
                 answer.shown()

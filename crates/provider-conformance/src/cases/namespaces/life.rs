@@ -180,15 +180,18 @@ async fn a_namespace_has_a_name(cx: &Context) -> Result<(), Stop> {
     refused(id, request, "another name").await?;
 
     let own = cx.name();
-    let long = "n".repeat(64);
+    let long = format!("{own}-{}", "n".repeat(63 - own.len()));
     for bad in [
         format!("{own}.dotted"),
         format!("{own}/a"),
         "..".to_owned(),
-        own.to_uppercase(),
+        format!("{own}-UPPER"),
         long,
     ] {
-        cx.will_create(Created::Namespace { name: bad.clone() });
+        // No path leads to `..`, should it be taken for a name.
+        if bad != ".." {
+            cx.will_create(Created::namespace(&bad));
+        }
         let what = format!("the name {bad:?}");
         refused("OFP-NAM-020", post(&document(&bad)), &what).await?;
     }

@@ -1,9 +1,11 @@
 //! Where a request names a namespace, and what it reaches then.
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
-use super::super::steps::asked;
-use super::{another, function_in, names, put, told};
+use super::super::steps::{asked, replicas};
+use super::{another, function_in, names, placed, put};
 use crate::case::Case;
 use crate::cases;
 use crate::context::{Context, Created, Function, Stop, status};
@@ -61,25 +63,57 @@ async fn a_function_is_where_it_was_put(cx: &Context) -> Result<(), Stop> {
         let why = called.as_ref().err().map(ToString::to_string);
         format!("{}: {}", function.path("/"), why.unwrap_or_default())
     });
+    let answer = change(cx, &function, "changed").await?;
+    let changed = answer.is_success() && is(cx, &function, "changed").await?;
+    cx.check("OFP-NAM-024", changed, || {
+        format!(
+            "an update in {} was answered with {}; it has changed: {changed}",
+            function.namespace,
+            answer.shown()
+        )
+    });
     Ok(())
 }
 
 /// Waits until a function says by its status or by itself that it is this one.
 async fn is(cx: &Context, function: &Function, place: &str) -> Result<bool, Stop> {
-    let request = Request::get(function.status_path());
-    let shows = |answer: &Answer| {
-        status(answer).is_some_and(|it| it.env_vars.get("WHERE").is_some_and(|it| it == place))
-    };
-    if told(cx, function)
-        .await?
-        .iter()
-        .flatten()
-        .any(|it| it == place)
-    {
+    let shown = status(&cx.get(&function.status_path()).await?);
+    if shown.is_some_and(|it| it.env_vars.get("WHERE").is_some_and(|it| it == place)) {
         return Ok(true);
     }
-    let limit = cx.timeouts().prompt;
-    let polled = cx.poll("a function to be another", limit, request, shows);
+    let says = |answer: &Answer| {
+        let told = answer.json().unwrap_or_default();
+        told.pointer("/variables/WHERE").and_then(Value::as_str) == Some(place)
+    };
+    let limit = cx.timeouts().ready;
+    let request = Request::get(function.path("/do/environment"));
+    let polled = cx.poll("the function to be this one", limit, request, says);
+    Ok(polled.await?.is_ok())
+}
+
+/// Updates a function in a namespace, whatever the answer.
+async fn change(cx: &Context, function: &Function, place: &str) -> Result<Answer, Stop> {
+    let deployment = placed(cx, &function.name, &function.namespace, place);
+    cx.update(&deployment).await
+}
+
+/// A number of replicas that a function can have besides 1, as far as that is declared.
+fn another_number(cx: &Context) -> Option<u64> {
+    if cx.declares(Profile::Scale) {
+        Some(2)
+    } else if cx.declares(Profile::ScaleZero) {
+        Some(0)
+    } else {
+        None
+    }
+}
+
+/// Waits until so many replicas of a function are wanted.
+async fn has_replicas(cx: &Context, function: &Function, wanted: u64) -> Result<bool, Stop> {
+    let request = Request::get(function.status_path());
+    let right = |answer: &Answer| replicas(answer).is_some_and(|(all, _)| all == wanted);
+    let limit = cx.timeouts().settle;
+    let polled = cx.poll("the replicas to be as many", limit, request, right);
     Ok(polled.await?.is_ok())
 }
 
@@ -107,31 +141,36 @@ async fn one_name_is_two_functions(cx: &Context) -> Result<(), Stop> {
         format!("{name}, deployed into two namespaces, is one function")
     })?;
 
-    let mut deployment = cx.deployment(&name);
-    deployment.namespace.clone_from(&namespace);
-    let variable = ("WHERE".to_owned(), "changed".to_owned());
-    deployment.env_vars.extend([variable]);
-    let answer = cx.update(&deployment).await?;
-    if answer.is_success() {
-        let changed = is(cx, there, "changed").await?;
-        let other = is(cx, here, "here").await?;
-        cx.check(id, changed && other, || {
+    let apart = |what: &str, answer: &Answer, done: bool, stayed: bool| {
+        cx.check(id, done && stayed, || {
             format!(
-                "{name} was updated in {namespace}: there it changed: {changed}, elsewhere it \
-                 stayed: {other}"
+                "{name} was to be {what} in {namespace}: {}; done there: {done}, left alone \
+                 elsewhere: {stayed}",
+                answer.shown()
             )
         });
+    };
+    let answer = change(cx, there, "changed").await?;
+    let changed = answer.is_success() && is(cx, there, "changed").await?;
+    apart("updated", &answer, changed, is(cx, here, "here").await?);
+
+    if let Some(number) = another_number(cx) {
+        let body = json!({"serviceName": name, "replicas": number, "namespace": namespace});
+        let target = format!("/system/scale-function/{name}?namespace={namespace}");
+        let answer = cx
+            .send(Request::post(target).json(body.to_string()))
+            .await?;
+        let scaled = answer.is_success() && has_replicas(cx, there, number).await?;
+        let other = replicas(&cx.get(&here.status_path()).await?);
+        let stayed = other.is_some_and(|(wanted, _)| wanted == 1);
+        apart("scaled", &answer, scaled, stayed);
     }
 
     let body = json!({"functionName": name, "namespace": namespace}).to_string();
     let target = format!("/system/functions?namespace={namespace}");
     let answer = cx.send(Request::delete(target).json(body)).await?;
-    if answer.is_success() {
-        let stays = is(cx, here, "here").await?;
-        cx.check(id, stays, || {
-            format!("{name} was deleted in {namespace}, and elsewhere with it")
-        });
-    }
+    let stayed = status(&cx.get(&here.status_path()).await?).is_some();
+    apart("deleted", &answer, answer.is_success(), stayed);
     Ok(())
 }
 
@@ -174,17 +213,20 @@ async fn scaling_says_where(cx: &Context) -> Result<(), Stop> {
     let name = &function.name;
     let target = format!("/system/scale-function/{name}");
     let queried = format!("{target}?namespace={namespace}");
-    let body = json!({"serviceName": name, "replicas": 1, "namespace": namespace});
+    // Where a function has one replica for ever, the answer is all that there is to see.
+    let number = another_number(cx).unwrap_or(1);
+    let body = json!({"serviceName": name, "replicas": number, "namespace": namespace});
     let bare = json!({"serviceName": name, "replicas": 1});
-    for (id, target, body) in [
-        ("OFP-NAM-028", target, body),
-        ("OFP-NAM-029", queried, bare),
+    for (id, target, body, number) in [
+        ("OFP-NAM-028", target, body, number),
+        ("OFP-NAM-029", queried, bare, 1),
     ] {
         let request = Request::post(&target).json(body.to_string());
         let answer = cx.send(request).await?;
-        cx.check(id, answer.is_success(), || {
+        let done = answer.is_success() && has_replicas(cx, &function, number).await?;
+        cx.check(id, done, || {
             format!(
-                "POST {target} with {body} was answered with {}",
+                "POST {target} with {body} was answered with {}; so many are wanted: {done}",
                 answer.shown()
             )
         });
@@ -233,18 +275,28 @@ async fn a_secret_is_where_it_was_put(cx: &Context) -> Result<(), Stop> {
              {elsewhere}"
         )
     });
-    for (method, what) in [("PUT", "an update"), ("DELETE", "a deletion")] {
-        let answer = tell(method, "of-it-later").await?;
-        cx.check(changes, answer.is_success(), || {
-            format!("{what} in {namespace} was answered with {}", answer.shown())
-        });
-        if method == "DELETE" && answer.is_success() {
-            let still = there(&queried).await?;
-            cx.check(changes, !still, || {
-                format!("{name} was deleted in {namespace} and is still listed there")
-            });
-        }
-    }
+    let answer = tell("PUT", "of-it-later").await?;
+    let mut deployment = placed(cx, &cx.name(), &namespace, &namespace);
+    deployment.secrets = vec![name.clone()];
+    let reader = cx.deployed(&deployment).await?;
+    let files = asked(cx, &reader, "secrets").await?;
+    let changed = files.to_string().contains(&STANDARD.encode("of-it-later"));
+    cx.check(changes, answer.is_success() && changed, || {
+        format!(
+            "an update in {namespace} was answered with {}; a function there reads the new value: \
+             {changed}",
+            answer.shown()
+        )
+    });
+    cx.delete(&reader).await?;
+    let answer = tell("DELETE", "of-it-later").await?;
+    let still = there(&queried).await?;
+    cx.check(changes, answer.is_success() && !still, || {
+        format!(
+            "a deletion in {namespace} was answered with {}; it is still there: {still}",
+            answer.shown()
+        )
+    });
     Ok(())
 }
 
