@@ -379,6 +379,7 @@ defects! {
     HealthClosed: "OFP-AUT-010", "The health check needs credentials.";
     NamespacesOpen: "OFP-AUT-012", "The routes of namespaces are open.";
     ActsBeforeAsking: "OFP-AUT-013", "A request without credentials is carried out, then answered with 401.";
+    OtherSpellingOpen: "OFP-AUT-015", "Only targets that begin with `/system/` as they are written need credentials.";
     EmptyCredentialsAccepted: "OFP-AUT-014", "Empty credentials are taken.";
 
     // Metrics.

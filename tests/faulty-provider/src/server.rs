@@ -262,7 +262,9 @@ async fn api_call(
         headers: incoming.head.headers.clone(),
         body: Vec::new(),
     };
-    let refusal = api::refuse(inner, &request);
+    let plain = incoming.head.second.starts_with(b"/system/");
+    let asks = plain || !inner.has(Defect::OtherSpellingOpen);
+    let refusal = api::refuse(inner, &request).filter(|_| asks);
     let acts = refusal.is_some() && inner.has(Defect::ActsBeforeAsking);
     if refusal.is_none() || acts {
         match read_body(inner, &mut incoming, reader, to).await {

@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = cases! { "auth";
     nothing_is_told_without_credentials: ["OFP-AUT-001", "OFP-AUT-002", "OFP-AUT-003"],
     routes_of_namespaces_ask_too: ["OFP-AUT-012"],
     a_refused_request_changes_nothing: ["OFP-AUT-013"],
+    another_spelling_opens_nothing: ["OFP-AUT-015"],
     wrong_credentials_are_refused: ["OFP-AUT-004"],
     credentials_that_are_none_are_refused: ["OFP-AUT-005", "OFP-AUT-006", "OFP-AUT-014"],
     the_scheme_is_read_in_any_case: ["OFP-AUT-007"],
@@ -173,6 +174,37 @@ async fn a_refused_request_changes_nothing(cx: &Context) -> Result<(), Stop> {
             after.shown()
         )
     });
+    Ok(())
+}
+
+async fn another_spelling_opens_nothing(cx: &Context) -> Result<(), Stop> {
+    asks(cx).await?;
+    let prefix = &cx.address().prefix;
+    let absolute = format!("http://{}{prefix}/system/functions", cx.address().host);
+    for target in [
+        "/%73ystem/functions",
+        "/system/%66unctions",
+        "/system%2Ffunctions",
+        "//system/functions",
+        "/system//functions",
+        "/./system/functions",
+        "/healthz/../system/functions",
+        "/healthz/%2e%2e/system/functions",
+        "/function/../system/functions",
+        "/SYSTEM/functions",
+        "/system/functions/",
+        "/system/functions?x=/healthz",
+        &*absolute,
+    ] {
+        let answer = cx.send(Request::get(target).anonymous()).await?;
+        let list = answer.json().is_ok_and(|told| told.is_array());
+        cx.check("OFP-AUT-015", !(answer.is_success() && list), || {
+            format!(
+                "GET {target} without credentials was answered with {}",
+                answer.shown()
+            )
+        });
+    }
     Ok(())
 }
 

@@ -87,4 +87,10 @@ pub(super) const ALL: &[Requirement] = &[
         "Empty credentials (`Basic Og==`) MUST be answered with 401.",
         "faas-provider takes them where its files are empty",
     ),
+    must(
+        "OFP-AUT-015",
+        Profile::Hardening,
+        "Another spelling of a path of the API (percent-encoding, doubled slashes, segments of dots, capitals, the absolute form) MUST NOT be answered with what the path tells without credentials.",
+        "our choice",
+    ),
 ];

@@ -108,16 +108,16 @@ async fn bodies_of_the_api_have_a_bound(cx: &Context) -> Result<(), Stop> {
                 "of stated length"
             };
             let all = if sent.is_ok() {
-                "was taken whole and"
+                " was taken whole and"
             } else {
                 ""
             };
             match &answer {
                 Ok(answer) => format!(
-                    "a body of 64 MiB {how} {all} was answered with {}",
+                    "a body of 64 MiB {how}{all} was answered with {}",
                     answer.shown()
                 ),
-                Err(error) => format!("a body of 64 MiB {how} {all}: {error}"),
+                Err(error) => format!("a body of 64 MiB {how}{all} led to this: {error}"),
             }
         });
     }
