@@ -37,20 +37,28 @@ pub(crate) struct Shared {
     pub(crate) starts: Arc<Starts>,
 }
 
-/// After so many functions that never became available, and none that did, no other is waited for.
+/// After so many functions that never became available, and none that did, no other is waited for;
+/// so too for those that were deleted and never went.
 const HOPELESS: u64 = 3;
 
-/// How functions of the run have started so far.
+/// How functions of the run have started, and gone, so far.
 #[derive(Debug, Default)]
 pub(crate) struct Starts {
     good: AtomicU64,
     bad: AtomicU64,
+    gone: AtomicU64,
+    stayed: AtomicU64,
 }
 
 impl Starts {
     /// Whether no function starts at this provider.
     pub(crate) fn hopeless(&self) -> bool {
         self.good.load(Ordering::Relaxed) == 0 && self.bad.load(Ordering::Relaxed) >= HOPELESS
+    }
+
+    /// Whether no function that was deleted goes at this provider.
+    fn for_ever(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) == 0 && self.stayed.load(Ordering::Relaxed) >= HOPELESS
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a case created, and how it goes away again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use provider_types::wire::{self, DeleteFunctionRequest, FunctionNamespace, Secret};
 
@@ -121,11 +123,24 @@ pub(crate) async fn remove(cx: &Context, created: &Created) -> Result<(), String
         return Err(left(&what, &answer.shown()));
     }
     if let Some(status) = gone {
-        let limit = cx.timeouts().settle;
+        let starts = &cx.shared.starts;
+        let limit = match starts.for_ever() {
+            true => Duration::ZERO,
+            false => cx.timeouts().settle,
+        };
         let polled = cx.poll("the deleted function to go", limit, status, |answer| {
             answer.status() != 200
         });
-        match polled.await {
+        let polled = polled.await;
+        if let Ok(looked) = &polled {
+            let count = if looked.is_ok() {
+                &starts.gone
+            } else {
+                &starts.stayed
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        match polled {
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return Err(left(&what, "it still has a status")),
             Err(Stop::Provider { source, .. }) => return Err(left(&what, &source.to_string())),

@@ -68,9 +68,7 @@ impl Report {
         }
         self.unjudged(&mut out, paint);
         self.retries_text(&mut out);
-        for note in &self.notes {
-            let _ = writeln!(out, "note: {note}");
-        }
+        self.notes_text(&mut out);
         self.counts(&mut out, paint);
         self.verdict_text(&mut out, paint);
         out
@@ -171,6 +169,29 @@ impl Report {
             let _ = writeln!(
                 out,
                 "    {what}: {came}{times} after {tries} tries, {ms} ms: {cases}"
+            );
+        }
+    }
+
+    /// What may be left behind is counted where it is much.
+    fn notes_text(&self, out: &mut String) {
+        let left: Vec<&String> = self
+            .notes
+            .iter()
+            .filter(|note| note.contains(" may be left behind: "))
+            .collect();
+        let fold = left.len() > NAMED;
+        for note in &self.notes {
+            if !(fold && left.contains(&note)) {
+                let _ = writeln!(out, "note: {}", cut(note));
+            }
+        }
+        if let (true, Some(first)) = (fold, left.first()) {
+            let more = left.len() - 1;
+            let _ = writeln!(
+                out,
+                "note: {}, and {more} more; `sweep` removes them later",
+                cut(first)
             );
         }
     }

@@ -67,7 +67,10 @@ pub(super) async fn look(shared: &Shared) -> Result<Info, RunError> {
     let info = ask(&cx, "/system/info").await?;
     let lists = functions.status() == 200 && functions.json().is_ok_and(|list| list.is_array());
     // `{}` is said by many a server that is none.
-    let object = info.json().ok().filter(|info| info.get("provider").is_some());
+    let object = info
+        .json()
+        .ok()
+        .filter(|info| info.get("provider").is_some());
     let informs = info.status() == 200 && object.is_some();
     if !lists && !informs {
         return Err(RunError::NoProvider {
