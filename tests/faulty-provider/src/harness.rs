@@ -94,19 +94,23 @@ pub async fn mutant(defect: Defect, which: Cases) -> anyhow::Result<Mutant> {
     })
 }
 
-/// Runs cases against the provider with each of these defects, several at the same time.
-pub async fn mutants(defects: Vec<Defect>, which: Cases) -> Vec<anyhow::Result<Mutant>> {
+/// Runs cases against the provider with each of these defects, several at the same time; `each` is
+/// given them as they end.
+pub async fn mutants(
+    defects: Vec<Defect>,
+    which: Cases,
+    mut each: impl FnMut(anyhow::Result<Mutant>),
+) {
     let mut waiting = defects.into_iter();
     let mut running = JoinSet::new();
-    let mut done = Vec::new();
     loop {
         while running.len() < AT_ONCE {
             let Some(defect) = waiting.next() else { break };
             running.spawn(mutant(defect, which));
         }
         match running.join_next().await {
-            Some(ended) => done.push(ended.unwrap_or_else(|error| Err(error.into()))),
-            None => return done,
+            Some(ended) => each(ended.unwrap_or_else(|error| Err(error.into()))),
+            None => return,
         }
     }
 }

@@ -44,7 +44,8 @@ enum Command {
         #[arg(value_name = "DEFECT")]
         defects: Vec<Defect>,
     },
-    /// Runs every case against every defect, which takes long
+    /// Runs every case against every defect and prints each defect as its run ends: about as long
+    /// as a run of the kit for each of them
     Cross,
     /// Lists the defects
     List,
@@ -71,7 +72,10 @@ async fn main() -> anyhow::Result<()> {
                 provider.set(defect, true);
             }
             println!("{}", provider.url());
-            println!("it runs the kit's test function, as `test-function`, and nothing else");
+            println!(
+                "check it with: provider-conformance run --url {}",
+                provider.url()
+            );
             tokio::signal::ctrl_c().await?;
         }
         Command::Check { own, defects } => {
@@ -94,12 +98,18 @@ async fn main() -> anyhow::Result<()> {
 /// Prints what the kit finds of each defect; an error where one is missed.
 async fn check(defects: Vec<Defect>, which: Cases) -> anyhow::Result<()> {
     let all = defects.len();
-    let mutants = harness::mutants(defects, which).await;
     let mut caught = 0;
-    for mutant in mutants {
-        let mutant = mutant?;
-        println!("{mutant}");
-        caught += usize::from(mutant.found);
+    let mut broken = Vec::new();
+    harness::mutants(defects, which, |mutant| match mutant {
+        Ok(mutant) => {
+            println!("{mutant}");
+            caught += usize::from(mutant.found);
+        }
+        Err(error) => broken.push(error),
+    })
+    .await;
+    if let Some(error) = broken.pop() {
+        return Err(error.context("a run could not be made"));
     }
     println!("{caught} of {all} defects are found by the requirement that names them");
     anyhow::ensure!(caught == all, "{} are not", all - caught);

@@ -101,10 +101,12 @@ impl Report {
 
     fn unjudged(&self, out: &mut String, paint: Paint) {
         let mut alike: Vec<(Status, &str, Vec<&RequirementReport>)> = Vec::new();
-        for status in [Status::Unreached, Status::Disabled] {
+        for status in [Status::Unreached, Status::Disabled, Status::Uncovered] {
             for one in self.with_status(status) {
                 let reason = one.reasons.first().map_or("", |reason| reason.trim_end());
-                match alike.iter_mut().find(|(_, same, _)| *same == reason) {
+                let same =
+                    |(its, why, _): &&mut (Status, &str, _)| (*its, *why) == (status, reason);
+                match alike.iter_mut().find(same) {
                     Some((_, _, all)) => all.push(one),
                     None => alike.push((status, reason, vec![one])),
                 }

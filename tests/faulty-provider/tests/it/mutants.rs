@@ -4,7 +4,8 @@ use faulty_provider::Defect;
 use faulty_provider::harness::{self, Cases, Mutant};
 
 async fn all(which: Cases, holds: impl Fn(&Mutant) -> bool) {
-    let mutants = harness::mutants(Defect::ALL.to_vec(), which).await;
+    let mut mutants = Vec::new();
+    harness::mutants(Defect::ALL.to_vec(), which, |mutant| mutants.push(mutant)).await;
     let count = mutants.len();
     assert_eq!(count, Defect::ALL.len());
     let missed: Vec<_> = mutants
