@@ -415,5 +415,5 @@ defects! {
     PathsInErrors: "OFP-HRD-019", "Refusals have a path of the host.";
     EnvironmentLeaks: "OFP-HRD-020", "A variable of the provider reaches functions.";
     ServicesReached: "OFP-HRD-021", "A namespace that is none reaches a service of the platform.";
-    HostileInputStops: "OFP-HRD-022", "After a refused request nobody is served any more.";
+    HostileInputStops: "OFP-HRD-022", "After a request whose length cannot be told nobody is served any more.";
 }

@@ -96,7 +96,8 @@ struct Program {
 impl Program {
     async fn run(self, instance: Weak<Instance>, mut dropped: oneshot::Receiver<()>) {
         if self.inner.has(Defect::AvailableTooSoon) {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // Longer than a busy machine takes for a first call.
+            tokio::time::sleep(Duration::from_secs(2)).await;
         }
         let bound = tokio::select! {
             bound = self.bind() => bound,

@@ -146,9 +146,6 @@ async fn silence(reader: &mut Reader<OwnedReadHalf>) -> Result<Option<Head>, Ans
 
 /// Answers a request that cannot be understood, and closes.
 async fn refuse(inner: &Arc<Inner>, answer: Answer, to: &mut OwnedWriteHalf) -> After {
-    if inner.has(Defect::HostileInputStops) {
-        inner.stop();
-    }
     let sent = send(inner, answer, false, false, to).await;
     if inner.has(Defect::GoesOnAfterRefusal) {
         return After::Keep;
@@ -174,7 +171,11 @@ fn check(inner: &Inner, head: Head, peer: SocketAddr) -> Result<Incoming, Answer
     if too_few || hosts > 1 && !inner.has(Defect::TwoHosts) {
         return Err(Answer::text(400, "there must be one Host"));
     }
-    let mut body = Body::new(framing(inner, &head.headers, is_1_1)?);
+    let framing = framing(inner, &head.headers, is_1_1);
+    if framing.is_err() && inner.has(Defect::HostileInputStops) {
+        inner.stop();
+    }
+    let mut body = Body::new(framing?);
     body.bad_size_ends = inner.has(Defect::BadChunkEnds);
     body.end_is_enough = inner.has(Defect::EarlyEndIsEnd);
     let options = head.headers.list("connection");
